@@ -1,0 +1,3 @@
+//! Architected bit layouts as values: stage 2 and granule protection tables, syndromes, control registers.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The CCA attestation token.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Instructions, device addresses and linker symbols.
+#![no_std]

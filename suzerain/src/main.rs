@@ -1,0 +1,2 @@
+//! Boots and runs Arm CCA realms.
+fn main() {}

@@ -1,0 +1,3 @@
+//! Scenarios.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Setup, images, tests and checks.
+fn main() {}
