@@ -1,0 +1,10 @@
+//! What every ring uses: system registers, barriers, the console, and what to do at a panic.
+
+pub mod barrier;
+pub mod console;
+pub mod memory;
+pub mod panic;
+pub mod per_pe;
+#[macro_use]
+pub mod sysreg;
+pub mod uart;

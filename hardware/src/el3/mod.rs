@@ -1,0 +1,1 @@
+//! The root monitor's machine: EL3.
