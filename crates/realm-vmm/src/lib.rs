@@ -1,3 +1,26 @@
 //! The machine that a realm sees: devices, timers, interrupts, PSCI, and the loop that serves its exits.
+//!
+//! The bare-metal hypervisor and the in-process machine run the same code: each physical PE (or thread) calls
+//! [`RealmMachine::run_pe`].
+//!
+//! ```ignore
+//! let host = realm_host::Host::new(transport, supply)?;           // finds the monitor
+//! let machine = RealmMachine::new(&host, &console, &config, &mut pe); // builds the realm; Result<_, Report>
+//! // On every PE, at once:
+//! machine.run_pe(&mut pe);                                        // returns when the realm has stopped
+//! // On one PE; waits until the others are out of `run_pe`:
+//! let report: Report = machine.teardown(&mut pe);                 // destroys the realm, also tells the console
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod config;
+pub mod console;
+pub mod pe;
+pub mod report;
+
+pub use config::Config;
+pub use console::Console;
+pub use pe::HostPe;
