@@ -1,3 +1,5 @@
 //! Architected bit layouts as values: stage 2 and granule protection tables, syndromes, control registers.
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod esr;
