@@ -221,7 +221,17 @@ pub enum Exception {
 pub trait ProcessingElement {
     /// Loads the realm's context, enters the realm, and returns at the first exception taken to R-EL2 with the
     /// context saved back. SIMD state is switched inside, and only if the realm touches it.
+    ///
+    /// Only the general-purpose registers, PC, PSTATE and the timers need to be in the granule when this returns;
+    /// the rest may stay in the PE until [`ProcessingElement::save`], so that a call which the RMM answers itself
+    /// switches little. A PE that saves everything here is correct too.
     fn run(&mut self, rec: RecContext<'_>, stage2: &Stage2) -> Exception;
+
+    /// Completes what [`ProcessingElement::run`] may have left in the PE: afterwards the granule holds the whole
+    /// context (what the monitor changes in it counts at the next `run`), and the PE is the host's again. Called
+    /// before the monitor touches any other register of the realm and before control goes back to the host; may be
+    /// called several times in a row.
+    fn save(&mut self, _rec: RecContext<'_>) {}
 
     /// Whether a physical interrupt is pending (ISR_EL1 is not zero).
     fn interrupt_pending(&self) -> bool;

@@ -1,39 +1,20 @@
 //! Access to a REC granule by the names of its layout.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
 use super::layout::{self, SysReg};
+use crate::platform::RecContext;
 
-/// The context of a REC: its granule, held by whoever runs the REC or has it locked.
-///
-/// Accesses are plain loads and stores; nobody else touches the granule meanwhile.
-#[derive(Clone, Copy)]
-pub struct RecContext<'a> {
-    words: &'a [AtomicU64; 512],
-}
-
-impl<'a> RecContext<'a> {
-    /// The context in a granule in state REC.
-    #[must_use]
-    pub const fn new(words: &'a [AtomicU64; 512]) -> Self {
-        Self { words }
-    }
-
-    /// All words of the granule, for code that knows the layout itself.
-    #[must_use]
-    pub const fn words(self) -> &'a [AtomicU64; 512] {
-        self.words
-    }
-
+impl RecContext<'_> {
     /// The word at an index of [`layout`].
     #[must_use]
     pub fn get(self, word: usize) -> u64 {
-        self.words[word].load(Relaxed)
+        self.0[word].load(Relaxed)
     }
 
     /// Sets the word at an index of [`layout`].
     pub fn set(self, word: usize, value: u64) {
-        self.words[word].store(value, Relaxed);
+        self.0[word].store(value, Relaxed);
     }
 
     /// Register X`n`; 31 is the zero register.

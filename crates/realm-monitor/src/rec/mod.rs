@@ -4,4 +4,4 @@ pub mod layout;
 
 mod context;
 
-pub use context::RecContext;
+pub use crate::platform::RecContext;
