@@ -1,2 +1,91 @@
-//! Setup, images, tests and checks.
-fn main() {}
+//! `cargo xtask`: setup, images, tests and checks of the project.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::images::{self, Image};
+use xtask::progress::{Lines, Progress};
+use xtask::workspace::Workspace;
+use xtask::{Error, setup};
+
+/// Setup, images, tests and checks of Suzerain.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Finds the emulator and the bare-metal compiler; installs what is missing and says what and why.
+    Setup,
+    /// Builds the bootable images into target/images.
+    Images {
+        /// Only these: demo-guest, root-monitor, realm-monitor, hypervisor, scenario-runner, or firmware
+        /// (root-monitor and realm-monitor, packed). Default: all but scenario-runner.
+        names: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(details) = error.details() {
+                eprintln!("{}", details.trim_end());
+            }
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<(), Error> {
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Setup => {
+            let qemu = setup::qemu(&workspace, &Lines)?;
+            Lines.note(&format!(
+                "emulator: {} (QEMU {})",
+                qemu.path.display(),
+                qemu.version
+            ));
+            let toolchain = setup::toolchain(&workspace, &Lines)?;
+            Lines.note(&format!("bare-metal compiler: {toolchain:?}"));
+            Ok(())
+        }
+        Task::Images { names } => {
+            let toolchain = setup::toolchain(&workspace, &Lines)?;
+            images::build(&workspace, &toolchain, &chosen(&names)?, &Lines)?;
+            Lines.note(&format!("images are in {}", workspace.images().display()));
+            Ok(())
+        }
+    }
+}
+
+/// The images with these names, in the order in which they must be built.
+fn chosen(names: &[String]) -> Result<Vec<Image>, Error> {
+    if names.is_empty() {
+        return Ok(images::RELEASE.to_vec());
+    }
+    for name in names {
+        if name != images::FIRMWARE_NAME && images::ALL.iter().all(|image| image.name != name) {
+            let known: Vec<_> = images::ALL.iter().map(|image| image.name).collect();
+            let advice = format!(
+                "choose among {}, {}",
+                images::FIRMWARE_NAME,
+                known.join(", ")
+            );
+            return Err(Error::new(format!("there is no image {name}")).advise(advice));
+        }
+    }
+    let wanted = |image: &Image| {
+        let packed = [images::ROOT_MONITOR, images::REALM_MONITOR].contains(image);
+        names
+            .iter()
+            .any(|name| name == image.name || (packed && name == images::FIRMWARE_NAME))
+    };
+    Ok(images::ALL.into_iter().filter(wanted).collect())
+}

@@ -1,0 +1,227 @@
+//! Debian packages, brought in with an apt configuration of our own so that the user's stays as it is.
+
+use std::fs;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::child;
+use crate::{Error, Progress};
+
+/// The archive's signing keys, part of every Debian installation.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// A Debian release that setup knows how to bring packages to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// Debian 12: QEMU from its backports, the bare-metal compiler from its security suite.
+    Bookworm,
+    /// Debian 13 or newer: QEMU from the release itself.
+    Newer,
+}
+
+impl Release {
+    /// The release of this system, if it is one of those.
+    pub fn of_this_system() -> Option<Self> {
+        Self::from_os_release(&fs::read_to_string("/etc/os-release").ok()?)
+    }
+
+    fn from_os_release(text: &str) -> Option<Self> {
+        let value = |key: &str| {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            line.map(|value| value.trim_matches('"').to_owned())
+        };
+        if value("ID")? != "debian" {
+            return None;
+        }
+        match value("VERSION_ID").map(|version| version.parse::<u32>()) {
+            Some(Ok(12)) => Some(Self::Bookworm),
+            Some(Ok(13..)) | None => Some(Self::Newer),
+            Some(_) => None,
+        }
+    }
+}
+
+/// How commands that change the system are started.
+enum Privilege {
+    Root,
+    Sudo,
+}
+
+impl Privilege {
+    fn of_this_process() -> Option<Self> {
+        if rustix::process::geteuid().is_root() {
+            return Some(Self::Root);
+        }
+        let quiet = child::run(Command::new("sudo").args(["-n", "true"]), None, |_| {});
+        let works = quiet.is_ok_and(|finished| finished.status.success());
+        let may_ask =
+            std::io::stdin().is_terminal() && Command::new("sudo").arg("-V").output().is_ok();
+        (works || may_ask).then_some(Self::Sudo)
+    }
+
+    /// A command with these rights that asks no questions of its own.
+    fn command(&self, program: &str) -> Command {
+        let mut command = match self {
+            Self::Root => Command::new("env"),
+            Self::Sudo => {
+                let mut command = Command::new("sudo");
+                command.arg("env");
+                command
+            }
+        };
+        command.args(["DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", program]);
+        command
+    }
+}
+
+/// Installs `packages`, with `suite` preferred over the release where it is given.
+///
+/// `folder` is where the package lists and the sources file of this project live.
+///
+/// # Errors
+///
+/// When this process may not install anything, or apt fails; the error says what to install by hand.
+pub fn install(
+    folder: &Path,
+    packages: &[&str],
+    suite: Option<&str>,
+    why: &str,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    let by_hand = format!(
+        "install {} ({why}) yourself, for example with apt-get as root",
+        packages.join(" ")
+    );
+    let Some(privilege) = Privilege::of_this_process() else {
+        return Err(Error::new(format!(
+            "this user may not install packages: {}",
+            packages.join(", ")
+        ))
+        .advise(by_hand));
+    };
+    if let Privilege::Sudo = privilege {
+        // Asks for the password, if it must, before any output is captured.
+        let _ = Command::new("sudo").arg("-v").status();
+    }
+    progress.note(&format!(
+        "installing {} from Debian: {why}",
+        packages.join(", ")
+    ));
+    let options = options(folder)?;
+    let step = |what: &str, arguments: &[&str]| {
+        progress.step(what);
+        let mut command = privilege.command("apt-get");
+        command.args(&options).args(["-y", "-q"]).args(arguments);
+        let finished = child::run(&mut command, None, |line| progress.detail(line))?;
+        if finished.status.success() {
+            return Ok(());
+        }
+        Err(Error::new(format!("apt-get failed while {what}"))
+            .advise(by_hand.clone())
+            .with_details(finished.all))
+    };
+    step("reading Debian's package lists", &["update"])?;
+    let mut arguments = vec!["install", "--no-install-recommends"];
+    arguments.extend(suite.iter().flat_map(|suite| ["-t", *suite]));
+    arguments.extend(packages);
+    step("installing packages", &arguments)
+}
+
+/// Writes the sources file and returns the options that make apt use it, and nothing of the user's, for its lists.
+///
+/// What is installed is recorded in the system's own dpkg database, and the user's proxy settings hold.
+fn options(folder: &Path) -> Result<Vec<String>, Error> {
+    let create = |path: PathBuf| {
+        fs::create_dir_all(&path).map_err(|error| Error::io("create", &path, &error))?;
+        Ok::<_, Error>(path)
+    };
+    let sources = folder.join("suzerain.list");
+    create(folder.to_path_buf())?;
+    create(folder.join("sources.d"))?;
+    create(folder.join("lists/partial"))?;
+    create(folder.join("cache/archives/partial"))?;
+    let (archive, security) = mirrors();
+    fs::write(&sources, source_list(&archive, &security))
+        .map_err(|error| Error::io("write", &sources, &error))?;
+    let option =
+        |name: &str, value: &Path| ["-o".to_owned(), format!("{name}={}", value.display())];
+    let mut options = Vec::new();
+    options.extend(option("Dir::Etc::SourceList", &sources));
+    options.extend(option("Dir::Etc::SourceParts", &folder.join("sources.d")));
+    options.extend(option("Dir::State::Lists", &folder.join("lists")));
+    options.extend(option("Dir::Cache", &folder.join("cache")));
+    for setting in [
+        "Acquire::Languages=none",
+        "APT::Sandbox::User=root",
+        "DPkg::Lock::Timeout=600",
+    ] {
+        options.extend(["-o".to_owned(), setting.to_owned()]);
+    }
+    Ok(options)
+}
+
+/// The mirrors that the user's own configuration takes Debian from, or Debian's own.
+fn mirrors() -> (String, String) {
+    let listed =
+        child::output(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]));
+    let listed = listed.unwrap_or_default();
+    let find = |name: &str, default: &str| {
+        let mut uris = listed.lines().map(|line| line.trim().trim_end_matches('/'));
+        uris.find(|uri| uri.starts_with("http") && uri.ends_with(name))
+            .unwrap_or(default)
+            .to_owned()
+    };
+    (
+        find("/debian", "http://deb.debian.org/debian"),
+        find("/debian-security", "http://deb.debian.org/debian-security"),
+    )
+}
+
+fn source_list(archive: &str, security: &str) -> String {
+    let entry = |uri: &str, suite: &str| format!("deb [signed-by={KEYRING}] {uri} {suite} main\n");
+    [
+        entry(archive, "bookworm"),
+        entry(archive, "bookworm-updates"),
+        entry(archive, "bookworm-backports"),
+        entry(security, "bookworm-security"),
+    ]
+    .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_told_apart() {
+        let release = |text: &str| Release::from_os_release(text);
+        assert_eq!(
+            release("ID=debian\nVERSION_ID=\"12\"\n"),
+            Some(Release::Bookworm)
+        );
+        assert_eq!(
+            release("VERSION_ID=\"13\"\nID=debian\n"),
+            Some(Release::Newer)
+        );
+        assert_eq!(
+            release("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux trixie/sid\"\n"),
+            Some(Release::Newer)
+        );
+        assert_eq!(release("ID=debian\nVERSION_ID=\"11\"\n"), None);
+        assert_eq!(release("ID=ubuntu\nVERSION_ID=\"24.04\"\n"), None);
+    }
+
+    #[test]
+    fn every_source_is_signed_by_debian() {
+        let list = source_list("http://mirror/debian", "http://mirror/debian-security");
+        assert_eq!(list.lines().count(), 4);
+        assert!(
+            list.lines()
+                .all(|line| line.starts_with("deb [signed-by=/usr/share/keyrings/debian-archive"))
+        );
+        assert!(list.contains("http://mirror/debian bookworm-backports main"));
+    }
+}

@@ -1,0 +1,136 @@
+//! The emulator: finding it, and finding out whether it has the Realm Management Extension.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::Error;
+use crate::child;
+
+/// The program that emulates the machine.
+pub const PROGRAM: &str = "qemu-system-aarch64";
+/// Names the emulator to use instead of the one on `PATH`.
+pub const OVERRIDE: &str = "SUZERAIN_QEMU";
+/// The machine that every image of the project boots on.
+pub const MACHINE: &str = "virt,secure=on,virtualization=on,gic-version=3";
+/// Its processor.
+pub const CPU: &str = "max,x-rme=on";
+const MINIMUM: (u32, u32) = (9, 0);
+
+/// An emulator that can run the project's images.
+#[derive(Debug, Clone)]
+pub struct Qemu {
+    /// The program.
+    pub path: PathBuf,
+    /// Its version as it prints it, such as `10.0.2`.
+    pub version: String,
+}
+
+/// Why there is no usable emulator.
+#[derive(Debug)]
+pub enum Unusable {
+    /// None was found.
+    Missing,
+    /// The one that the user named does not do: nothing that setup could install changes that.
+    Chosen(Error),
+    /// The one that was found does not do; setup may install a newer one.
+    Found(Error),
+}
+
+/// Looks for an emulator: the one that `SUZERAIN_QEMU` names, else the first on `PATH`.
+///
+/// # Errors
+///
+/// When there is none, or the one found is too old or has no Realm Management Extension.
+pub fn find() -> Result<Qemu, Unusable> {
+    if let Some(chosen) = env::var_os(OVERRIDE).filter(|path| !path.is_empty()) {
+        return probe(Path::new(&chosen)).map_err(Unusable::Chosen);
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path)
+        .map(|folder| folder.join(PROGRAM))
+        .find(|path| path.is_file());
+    probe(&found.ok_or(Unusable::Missing)?).map_err(Unusable::Found)
+}
+
+/// Asks the emulator at `path` for its version, and starts the machine, stopped, to see whether it can.
+///
+/// # Errors
+///
+/// One line that says what is wrong with it.
+pub fn probe(path: &Path) -> Result<Qemu, Error> {
+    let shown = path.display();
+    let advice = format!("install QEMU 9.0 or newer, or name another one in {OVERRIDE}");
+    let limit = Some(Duration::from_secs(30));
+    let version = child::run(Command::new(path).arg("--version"), limit, |_| {});
+    let version = version.map_err(|error| error.advise(&advice))?;
+    let Some((version, number)) = parse_version(&version.stdout) else {
+        return Err(
+            Error::new(format!("{shown} does not say which version of QEMU it is")).advise(advice),
+        );
+    };
+    if number < MINIMUM {
+        return Err(
+            Error::new(format!("{shown} is QEMU {version}, which is too old")).advise(advice),
+        );
+    }
+    // `-S` keeps the processors from starting; the monitor's `quit` ends a machine that could be built.
+    let mut command = Command::new(path);
+    command.args([
+        "-M", MACHINE, "-cpu", CPU, "-m", "64M", "-S", "-display", "none", "-nic", "none",
+    ]);
+    command.args(["-serial", "none", "-monitor", "stdio"]);
+    let built = child::run_with_input(&mut command, "quit\n", limit, |_| {})
+        .map_err(|error| error.advise(&advice))?;
+    if !built.status.success() {
+        let what = if built.all.contains("x-rme") {
+            "has no Realm Management Extension"
+        } else {
+            "cannot build the machine"
+        };
+        return Err(Error::new(format!("{shown} (QEMU {version}) {what}"))
+            .advise(advice)
+            .with_details(built.all));
+    }
+    Ok(Qemu {
+        path: path.to_path_buf(),
+        version,
+    })
+}
+
+/// The version's text, and its first two numbers.
+fn parse_version(output: &str) -> Option<(String, (u32, u32))> {
+    let text = output.split_once("version ")?.1.split([' ', '\n']).next()?;
+    let mut numbers = text.split('.').map(|number| number.parse().ok());
+    Some((text.to_owned(), (numbers.next()??, numbers.next()??)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        let debian =
+            "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2+deb13u1~bpo12+1)\nCopyright (c)";
+        assert_eq!(parse_version(debian), Some(("10.0.2".to_owned(), (10, 0))));
+        assert_eq!(
+            parse_version("QEMU emulator version 8.2.50\n"),
+            Some(("8.2.50".to_owned(), (8, 2)))
+        );
+        assert_eq!(parse_version("hello"), None);
+        assert_eq!(parse_version("version x.y"), None);
+    }
+
+    #[test]
+    fn what_is_not_qemu_is_refused_in_one_line() {
+        for program in ["/bin/true", "/nowhere/qemu"] {
+            let error = probe(Path::new(program)).unwrap_err().to_string();
+            assert!(
+                error.contains(program) && error.contains(OVERRIDE) && !error.contains('\n'),
+                "{error}"
+            );
+        }
+    }
+}
