@@ -1,0 +1,99 @@
+//! The launch bundle: how the tool tells the hypervisor which realm to run.
+//!
+//! A page of little-endian words, followed by the realm's image, loaded at [`ADDRESS`] before the hypervisor
+//! starts. Without one the hypervisor runs the realm that is built into it.
+
+use crate::GRANULE_SIZE;
+
+/// PA of the bundle.
+pub const ADDRESS: u64 = 0x6400_0000;
+/// First word: "SUZLNCH1" in memory order.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"SUZLNCH1");
+/// Second word.
+pub const VERSION: u64 = 1;
+/// Number of words that are used.
+pub const WORDS: usize = 10;
+
+/// What the hypervisor is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Number of vCPUs, each with its REC.
+    pub vcpus: u64,
+    /// Size of the realm's memory in bytes.
+    pub memory: u64,
+    /// Page size in bytes that the host works with: 4096, 16384 or 65536.
+    pub page_size: u64,
+    /// Offset of the image from the start of the bundle, in bytes.
+    pub image_offset: u64,
+    /// Size of the image in bytes.
+    pub image_length: u64,
+    /// Reserved, zero.
+    pub flags: u64,
+    /// The realm is stopped after this many milliseconds; 0 for never.
+    pub time_limit_ms: u64,
+    /// SVE vector length in bits; 0 for none.
+    pub sve_bits: u64,
+}
+
+impl Launch {
+    /// The words of the bundle's first page.
+    #[must_use]
+    pub const fn words(&self) -> [u64; WORDS] {
+        [
+            MAGIC,
+            VERSION,
+            self.vcpus,
+            self.memory,
+            self.page_size,
+            self.image_offset,
+            self.image_length,
+            self.flags,
+            self.time_limit_ms,
+            self.sve_bits,
+        ]
+    }
+
+    /// From the words of the bundle's first page; `None` if there is no bundle of this version.
+    #[must_use]
+    pub const fn read(words: &[u64; WORDS]) -> Option<Launch> {
+        if words[0] != MAGIC || words[1] != VERSION {
+            return None;
+        }
+        Some(Launch {
+            vcpus: words[2],
+            memory: words[3],
+            page_size: words[4],
+            image_offset: words[5],
+            image_length: words[6],
+            flags: words[7],
+            time_limit_ms: words[8],
+            sve_bits: words[9],
+        })
+    }
+
+    /// Offset at which the tool puts the image.
+    pub const IMAGE_OFFSET: u64 = GRANULE_SIZE;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Launch;
+
+    #[test]
+    fn a_bundle_survives_a_round_trip() {
+        let launch = Launch {
+            vcpus: 4,
+            memory: 64 << 20,
+            page_size: 4096,
+            image_offset: Launch::IMAGE_OFFSET,
+            image_length: 12345,
+            flags: 0,
+            time_limit_ms: 60_000,
+            sve_bits: 0,
+        };
+        assert_eq!(Launch::read(&launch.words()), Some(launch));
+        let mut other = launch.words();
+        other[0] ^= 1;
+        assert_eq!(Launch::read(&other), None);
+    }
+}
