@@ -3,3 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod esr;
+pub mod stage2;
+pub mod vtcr;
+pub mod gpt;
