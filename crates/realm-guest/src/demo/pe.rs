@@ -1,0 +1,51 @@
+//! What the demonstration program needs from the vCPU that it runs on.
+
+use crate::Conduit;
+
+/// One vCPU of a realm as the program on it sees it: memory by intermediate physical address (stage 1 is an identity
+/// map), the virtual timer, and the interrupts that the GIC's CPU interface signals.
+///
+/// Memory accesses are single-copy atomic accesses of the stated width that the compiler neither drops nor repeats,
+/// because each may be an exit to the host.
+pub trait GuestPe: Conduit {
+    /// Loads the doubleword at `ipa` (8-byte aligned) from normal memory, protected or shared.
+    fn read(&self, ipa: u64) -> u64;
+
+    /// Stores a doubleword at `ipa` (8-byte aligned) in normal memory, protected or shared.
+    fn write(&self, ipa: u64, value: u64);
+
+    /// Loads the 32-bit device register at `ipa` with an instruction that the host can emulate.
+    fn load_device(&self, ipa: u64) -> u32;
+
+    /// Stores to the 32-bit device register at `ipa` with an instruction that the host can emulate.
+    fn store_device(&self, ipa: u64, value: u32);
+
+    /// `MPIDR_EL1`.
+    fn mpidr(&self) -> u64;
+
+    /// The virtual counter, `CNTVCT_EL0`, in ticks.
+    fn counter(&self) -> u64;
+
+    /// Ticks of the counter in a second, `CNTFRQ_EL0`.
+    fn frequency(&self) -> u64;
+
+    /// Makes the virtual timer assert its interrupt (INTID 27) once the counter has reached `deadline`.
+    fn arm_timer(&self, deadline: u64);
+
+    /// Stops the virtual timer; its interrupt is no longer asserted.
+    fn disarm_timer(&self);
+
+    /// Waits until an interrupt can be acknowledged. May return early.
+    fn wait_for_interrupt(&self);
+
+    /// Takes the interrupt that is signalled, if any: its INTID. It is then active until
+    /// [`end_of_interrupt`](Self::end_of_interrupt).
+    fn acknowledge_interrupt(&self) -> Option<u32>;
+
+    /// Ends the handling of an interrupt that [`acknowledge_interrupt`](Self::acknowledge_interrupt) returned.
+    fn end_of_interrupt(&self, intid: u32);
+
+    /// Where a vCPU that PSCI `CPU_ON` starts is to begin: a protected address whose code comes to
+    /// [`run_secondary`](super::run_secondary) with the context argument of the call.
+    fn secondary_entry(&self) -> u64;
+}

@@ -1,0 +1,206 @@
+//! The steps of the program, each a check of one thing that a realm may count on.
+
+use core::fmt;
+
+use cca_abi::mpidr::index_from_architectural;
+
+use super::board::Board;
+use super::console::Console;
+use super::{Failure, GuestPe, host};
+use crate::{Error, GRANULE_SIZE, HostCall, IpaWidth, Psci, Ripas, Rsi};
+
+/// INTID of the virtual timer's private peripheral interrupt (Arm Base System Architecture).
+const VIRTUAL_TIMER: u32 = 27;
+
+/// One vCPU with all that its steps need.
+pub(super) struct Vcpu<'p, P> {
+    pub(super) pe: &'p P,
+    pub(super) board: Board,
+    pub(super) width: IpaWidth,
+    pub(super) index: u64,
+}
+
+/// Names the command that failed.
+pub(super) fn rsi(command: &'static str) -> impl Fn(Error) -> Failure {
+    move |error| Failure::Rsi { command, error }
+}
+
+impl<P: GuestPe> Vcpu<'_, P> {
+    pub(super) fn rsi(&self) -> Rsi<'_, P> {
+        Rsi::new(self.pe)
+    }
+
+    pub(super) fn psci(&self) -> Psci<'_, P> {
+        Psci::new(self.pe)
+    }
+
+    /// Says one line on the realm's console.
+    pub(super) fn say(&self, text: fmt::Arguments<'_>) {
+        Console::new(self.pe, self.width.shared(self.board.uart)).line(text);
+    }
+
+    /// Runs `steps`; tells people and the host if one of them fails, and ends the realm then.
+    pub(super) fn guard(&self, steps: impl FnOnce(&Self) -> Result<(), Failure>) {
+        if let Err(failure) = steps(self) {
+            self.say(format_args!("FAILED vCPU {}: {failure}", self.index));
+            // The realm ends in either case: there is nobody else left to tell.
+            let _ = self.host_call(HostCall {
+                imm: host::FAILED,
+                ..HostCall::default()
+            });
+            self.psci().system_off();
+        }
+    }
+
+    /// What every vCPU shows of itself.
+    pub(super) fn introduce(&self) -> Result<(), Failure> {
+        let mpidr = self.pe.mpidr();
+        if index_from_architectural(mpidr) != self.index {
+            return Err(Failure::Mpidr { found: mpidr });
+        }
+        self.say(format_args!("vCPU {} is up, MPIDR {mpidr:#x}", self.index));
+        self.ask_the_host()?;
+        self.take_timer_interrupt()
+    }
+
+    /// A host call whose answer can be checked.
+    fn ask_the_host(&self) -> Result<(), Failure> {
+        let (left, right) = (1000 * (self.index + 1), 42);
+        let mut call = HostCall {
+            imm: host::ADD,
+            ..HostCall::default()
+        };
+        call.gprs[1] = left;
+        call.gprs[2] = right;
+        let (expected, found) = (left + right, self.host_call(call)?.gprs[0]);
+        if found != expected {
+            return Err(Failure::HostSum { expected, found });
+        }
+        self.say(format_args!(
+            "vCPU {} asked the host: {left} + {right} = {found}",
+            self.index
+        ));
+        Ok(())
+    }
+
+    /// An interrupt of the virtual timer, a millisecond from now.
+    fn take_timer_interrupt(&self) -> Result<(), Failure> {
+        let intid = self.sleep()?;
+        self.say(format_args!(
+            "vCPU {} took its timer interrupt, INTID {intid}",
+            self.index
+        ));
+        Ok(())
+    }
+
+    /// Sleeps for a millisecond by the virtual timer; its INTID.
+    pub(super) fn sleep(&self) -> Result<u32, Failure> {
+        let deadline = self.pe.counter() + self.pe.frequency() / 1000;
+        self.pe.arm_timer(deadline);
+        let intid = loop {
+            if let Some(intid) = self.pe.acknowledge_interrupt() {
+                break intid;
+            }
+            self.pe.wait_for_interrupt();
+        };
+        let counter = self.pe.counter();
+        self.pe.disarm_timer();
+        self.pe.end_of_interrupt(intid);
+        if intid != VIRTUAL_TIMER {
+            return Err(Failure::Interrupt { intid });
+        }
+        if counter < deadline {
+            return Err(Failure::Early { deadline, counter });
+        }
+        Ok(intid)
+    }
+
+    /// Gives a page to the host, checks that both sides see what the other writes, and takes the page back.
+    pub(super) fn share_a_page(&self) -> Result<(), Failure> {
+        const PATTERN: u64 = 0x5355_5A45_5241_494E;
+        const SECRET: u64 = 0x0123_4567_89AB_CDEF;
+        let page = self.board.shared();
+        let alias = self.width.shared(page);
+        self.pe.write(page, SECRET);
+
+        self.set_state(page, Ripas::Empty)?;
+        self.pe.write(alias, PATTERN);
+        self.pe.write(alias + 8, 0);
+        let mut call = HostCall {
+            imm: host::LOOK,
+            ..HostCall::default()
+        };
+        call.gprs[0] = alias;
+        let (read, written) = (self.host_call(call)?.gprs[0], self.pe.read(alias + 8));
+        if read != PATTERN {
+            return Err(Failure::SharedRead {
+                expected: PATTERN,
+                found: read,
+            });
+        }
+        if written == 0 {
+            return Err(Failure::SharedWrite);
+        }
+        self.say(format_args!(
+            "shared page {page:#x}: the host read {read:#x} and wrote {written:#x}"
+        ));
+
+        self.set_state(page, Ripas::Ram)?;
+        self.remember(page, SECRET)?;
+        self.say(format_args!("shared page {page:#x}: taken back"));
+        Ok(())
+    }
+
+    /// Touches memory for which the host has not yet given any.
+    pub(super) fn touch_untouched(&self) -> Result<(), Failure> {
+        let page = self.board.last();
+        self.remember(page, !page)?;
+        self.say(format_args!(
+            "touched {page:#x}, which nobody had populated"
+        ));
+        Ok(())
+    }
+
+    fn remember(&self, address: u64, expected: u64) -> Result<(), Failure> {
+        self.pe.write(address, expected);
+        let found = self.pe.read(address);
+        if found == expected {
+            Ok(())
+        } else {
+            Err(Failure::Memorised {
+                address,
+                expected,
+                found,
+            })
+        }
+    }
+
+    fn set_state(&self, page: u64, ripas: Ripas) -> Result<(), Failure> {
+        let refused = rsi("RSI_IPA_STATE_SET");
+        self.rsi()
+            .set_ipa_state(page, page + GRANULE_SIZE, ripas, true)
+            .map_err(&refused)?;
+        let (_, found) = self
+            .rsi()
+            .ipa_state(page, page + GRANULE_SIZE)
+            .map_err(rsi("RSI_IPA_STATE_GET"))?;
+        if found == ripas {
+            Ok(())
+        } else {
+            Err(refused(Error::Malformed))
+        }
+    }
+
+    /// Makes a host call through the structure of this vCPU; what came back.
+    fn host_call(&self, call: HostCall) -> Result<HostCall, Failure> {
+        let structure = self.board.host_call(self.index);
+        for (address, word) in (structure..).step_by(8).zip(call.words()) {
+            self.pe.write(address, word);
+        }
+        self.rsi()
+            .host_call(structure)
+            .map_err(rsi("RSI_HOST_CALL"))?;
+        let words = core::array::from_fn(|i| self.pe.read(structure + 8 * i as u64));
+        Ok(HostCall::read(&words))
+    }
+}
