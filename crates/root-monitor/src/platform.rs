@@ -1,0 +1,22 @@
+//! What the root monitor needs from the machine.
+
+use aarch64_formats::gpt::AddressSpace;
+
+/// The machine under the root monitor, shared by all PEs.
+///
+/// Implemented by `hardware` with instructions, and by the in-process machine with nothing much: a machine without
+/// caches that checks the protection table on each access needs no maintenance.
+pub trait Platform: Sync {
+    /// Cleans and invalidates all cached data of the granule at `address` in the alias of one physical address space,
+    /// up to the point of physical aliasing, for all PEs. Complete on return.
+    fn clean_to_aliasing_point(&self, alias: AddressSpace, address: u64);
+
+    /// Makes earlier stores to the protection table visible and invalidates what any PE has cached of the protection
+    /// of the granule at `address`. Complete on return.
+    fn invalidate_protection(&self, address: u64);
+
+    /// Wakes the PE with linear index `pe` from where powered-off PEs wait. That PE then calls
+    /// [`RootMonitor::power_up`](crate::RootMonitor::power_up). Everything stored before the call is visible to it.
+    /// Is called once for each time that the PE is turned on, perhaps before it has reached its waiting place.
+    fn wake(&self, pe: usize);
+}
