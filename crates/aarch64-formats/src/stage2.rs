@@ -30,7 +30,11 @@ pub const fn entry_size(level: Level) -> u64 {
 #[must_use]
 #[inline]
 pub const fn entries(level: Level) -> usize {
-    if level < 0 { LEVEL_MINUS_1_ENTRIES } else { TABLE_ENTRIES }
+    if level < 0 {
+        LEVEL_MINUS_1_ENTRIES
+    } else {
+        TABLE_ENTRIES
+    }
 }
 
 /// Whether `address` is a multiple of what one entry at `level` describes; false if there is no such level.
@@ -99,7 +103,11 @@ const ADDRESS_51_50_UP: u32 = 42;
 #[must_use]
 #[inline]
 pub const fn address_mask(lpa2: bool) -> u64 {
-    if lpa2 { ADDRESS_49_12 | ADDRESS_51_50 } else { ADDRESS_47_12 }
+    if lpa2 {
+        ADDRESS_49_12 | ADDRESS_51_50
+    } else {
+        ADDRESS_47_12
+    }
 }
 
 /// Packs an output address into descriptor positions. The address is 4 KiB aligned and has no more bits than the
@@ -107,7 +115,11 @@ pub const fn address_mask(lpa2: bool) -> u64 {
 #[must_use]
 #[inline]
 pub const fn pack_address(pa: u64, lpa2: bool) -> u64 {
-    if lpa2 { pa & ADDRESS_49_12 | pa >> ADDRESS_51_50_UP & ADDRESS_51_50 } else { pa & ADDRESS_47_12 }
+    if lpa2 {
+        pa & ADDRESS_49_12 | pa >> ADDRESS_51_50_UP & ADDRESS_51_50
+    } else {
+        pa & ADDRESS_47_12
+    }
 }
 
 /// The output address of a descriptor.
@@ -125,7 +137,11 @@ pub const fn unpack_address(descriptor: u64, lpa2: bool) -> u64 {
 #[must_use]
 #[inline]
 pub const fn leaf_type(level: Level) -> u64 {
-    if level == PAGE_LEVEL { field::VALID | field::TABLE_OR_PAGE } else { field::VALID }
+    if level == PAGE_LEVEL {
+        field::VALID | field::TABLE_OR_PAGE
+    } else {
+        field::VALID
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,11 @@ const SL2: u64 = 1 << 33;
 /// Number of IPA bits that one table at `level` resolves, with everything below it.
 #[must_use]
 pub const fn table_bits(level: Level) -> u32 {
-    if level < 0 { 52 } else { entry_shift(level) + 9 }
+    if level < 0 {
+        52
+    } else {
+        entry_shift(level) + 9
+    }
 }
 
 /// How many starting-level tables an IPA space needs: the architecture's rule for 4 KiB granules.
@@ -40,7 +44,11 @@ pub const fn start_tables(ipa_bits: u32, level: i64, lpa2: bool) -> Option<u32> 
         return Some(1);
     }
     let tables = 1_u32 << (ipa_bits - bits);
-    if tables <= MAX_START_TABLES { Some(tables) } else { None }
+    if tables <= MAX_START_TABLES {
+        Some(tables)
+    } else {
+        None
+    }
 }
 
 /// VTCR_EL2 for an IPA space of `ipa_bits` bits whose walk starts at `level`.
@@ -85,7 +93,11 @@ const fn physical_size(pa_bits: u32, lpa2: bool) -> u64 {
 /// VTTBR_EL2: the first starting-level table and the VMID.
 #[must_use]
 pub const fn vttbr(table: u64, vmid: u16, lpa2: bool) -> u64 {
-    let base = if lpa2 { table & 0x0000_FFFF_FFFF_FFC0 | (table >> 48 & 0xF) << 2 } else { table & 0x0000_FFFF_FFFF_F000 };
+    let base = if lpa2 {
+        table & 0x0000_FFFF_FFFF_FFC0 | (table >> 48 & 0xF) << 2
+    } else {
+        table & 0x0000_FFFF_FFFF_F000
+    };
     (vmid as u64) << 48 | base
 }
 
@@ -116,7 +128,11 @@ mod tests {
             (52, -1, true, 1),
         ];
         for &(bits, level, lpa2, tables) in legal {
-            assert_eq!(start_tables(bits, level, lpa2), Some(tables), "{bits} bits from level {level}");
+            assert_eq!(
+                start_tables(bits, level, lpa2),
+                Some(tables),
+                "{bits} bits from level {level}"
+            );
         }
         let illegal: &[(u32, i64, bool)] = &[
             (26, 3, false),
@@ -133,7 +149,11 @@ mod tests {
             (40, 4, false),
         ];
         for &(bits, level, lpa2) in illegal {
-            assert_eq!(start_tables(bits, level, lpa2), None, "{bits} bits from level {level}");
+            assert_eq!(
+                start_tables(bits, level, lpa2),
+                None,
+                "{bits} bits from level {level}"
+            );
         }
     }
 

@@ -4,5 +4,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod granule;
+pub mod measurement;
+pub mod monitor;
 pub mod platform;
+pub mod realm;
 pub mod rec;
+pub mod rtt;
+
+pub use monitor::Monitor;

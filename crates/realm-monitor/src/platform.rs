@@ -3,8 +3,6 @@
 
 use core::sync::atomic::{AtomicU16, AtomicU64};
 
-pub use crate::rec::RecContext;
-
 /// 4 KiB of memory as 64-bit little-endian words.
 ///
 /// Plain loads and stores of the RMM are relaxed atomics: a host that breaks the rules, or a realm that runs on
@@ -184,6 +182,11 @@ pub trait Platform: Sync {
         sha2::block_api::compress512(state, blocks);
     }
 }
+
+/// The state of one REC, in its granule, as [`ProcessingElement::run`] loads and saves it. The words have the fixed
+/// offsets of `rec::layout`.
+#[derive(Clone, Copy)]
+pub struct RecContext<'a>(pub &'a Granule);
 
 /// The stage 2 configuration under which a REC runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,0 +1,136 @@
+//! SHA-256 and SHA-512 over the platform's block functions (FIPS 180-4).
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use cca_abi::rmi::HashAlgorithm;
+
+use super::Measurement;
+use crate::platform::{Granule, Platform};
+
+const SHA_256_START: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+
+const SHA_512_START: [u64; 8] = [
+    0x6a09_e667_f3bc_c908,
+    0xbb67_ae85_84ca_a73b,
+    0x3c6e_f372_fe94_f82b,
+    0xa54f_f53a_5f1d_36f1,
+    0x510e_527f_ade6_82d1,
+    0x9b05_688c_2b3e_6c1f,
+    0x1f83_d9ab_fb41_bd6b,
+    0x5be0_cd19_137e_2179,
+];
+
+enum State {
+    Sha256([u32; 8]),
+    Sha512([u64; 8]),
+}
+
+/// A digest being computed.
+pub struct Hasher<'p, P: Platform> {
+    platform: &'p P,
+    state: State,
+    bytes: u64,
+}
+
+impl<'p, P: Platform> Hasher<'p, P> {
+    /// Nothing hashed yet.
+    #[must_use]
+    pub fn new(platform: &'p P, algorithm: HashAlgorithm) -> Self {
+        let state = match algorithm {
+            HashAlgorithm::Sha256 => State::Sha256(SHA_256_START),
+            HashAlgorithm::Sha512 => State::Sha512(SHA_512_START),
+        };
+        Self {
+            platform,
+            state,
+            bytes: 0,
+        }
+    }
+
+    /// Hashes more of the message, in units that are whole blocks of either algorithm.
+    pub fn update(&mut self, units: &[[u8; 128]]) {
+        match &mut self.state {
+            State::Sha256(state) => self
+                .platform
+                .sha256_blocks(state, units.as_flattened().as_chunks().0),
+            State::Sha512(state) => self.platform.sha512_blocks(state, units),
+        }
+        self.bytes += units.len() as u64 * 128;
+    }
+
+    /// Hashes the end of the message and gives the digest, padded with zeros.
+    #[must_use]
+    pub fn finish(mut self, end: &[u8]) -> Measurement {
+        let (units, rest) = end.as_chunks();
+        self.update(units);
+        let bits = (self.bytes + rest.len() as u64) * 8;
+        let mut padding = [[0; 128]; 2];
+        let bytes = padding.as_flattened_mut();
+        bytes[..rest.len()].copy_from_slice(rest);
+        bytes[rest.len()] = 0x80;
+
+        let mut digest = [0; 64];
+        match &mut self.state {
+            State::Sha256(state) => {
+                // The length takes 8 bytes at the end of the last block.
+                let blocks = (rest.len() + 1 + 8).div_ceil(64);
+                bytes[blocks * 64 - 8..blocks * 64].copy_from_slice(&bits.to_be_bytes());
+                self.platform
+                    .sha256_blocks(state, &bytes.as_chunks().0[..blocks]);
+                for (bytes, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
+                    *bytes = word.to_be_bytes();
+                }
+            }
+            State::Sha512(state) => {
+                // The length takes 16 bytes, of which only the low 8 can be other than zero here.
+                let blocks = (rest.len() + 1 + 16).div_ceil(128);
+                bytes[blocks * 128 - 8..blocks * 128].copy_from_slice(&bits.to_be_bytes());
+                self.platform.sha512_blocks(state, &padding[..blocks]);
+                for (bytes, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
+                    *bytes = word.to_be_bytes();
+                }
+            }
+        }
+        digest
+    }
+}
+
+/// The digest of a message, padded with zeros to the size of a measurement.
+#[must_use]
+pub fn digest(platform: &impl Platform, algorithm: HashAlgorithm, message: &[u8]) -> Measurement {
+    Hasher::new(platform, algorithm).finish(message)
+}
+
+/// The digest of the 4096 bytes of a granule.
+#[must_use]
+pub fn digest_granule(
+    platform: &impl Platform,
+    algorithm: HashAlgorithm,
+    granule: &Granule,
+) -> Measurement {
+    const UNITS: usize = 4;
+    let mut hasher = Hasher::new(platform, algorithm);
+    for words in granule.as_chunks::<{ UNITS * 16 }>().0 {
+        let mut units = [[0; 128]; UNITS];
+        for (bytes, word) in units
+            .as_flattened_mut()
+            .as_chunks_mut()
+            .0
+            .iter_mut()
+            .zip(words)
+        {
+            *bytes = word.load(Relaxed).to_le_bytes();
+        }
+        hasher.update(&units);
+    }
+    hasher.finish(&[])
+}

@@ -1,0 +1,84 @@
+//! VMIDs in use: no two realms have the same.
+
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::{Acquire, Release};
+
+const WORDS: usize = (1 << 16) / 32;
+
+/// The set of VMIDs that belong to realms.
+#[derive(Debug)]
+pub struct VmidSet {
+    words: [AtomicU32; WORDS],
+}
+
+impl VmidSet {
+    /// No VMID is in use.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            words: [const { AtomicU32::new(0) }; WORDS],
+        }
+    }
+
+    /// Takes a VMID, until the reservation is dropped or kept. `None` if a realm has it already.
+    #[must_use]
+    pub fn reserve(&self, vmid: u16) -> Option<VmidReservation<'_>> {
+        let (word, bit) = self.position(vmid);
+        (word.fetch_or(bit, Acquire) & bit == 0).then_some(VmidReservation { set: self, vmid })
+    }
+
+    /// The realm that had the VMID is gone, and so are its translations.
+    pub fn release(&self, vmid: u16) {
+        let (word, bit) = self.position(vmid);
+        word.fetch_and(!bit, Release);
+    }
+
+    fn position(&self, vmid: u16) -> (&AtomicU32, u32) {
+        (&self.words[usize::from(vmid / 32)], 1 << (vmid % 32))
+    }
+}
+
+impl Default for VmidSet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A VMID that is taken for a realm that may still fail to come into being. Gives it back when dropped.
+#[derive(Debug)]
+#[must_use = "dropping the reservation gives the VMID back"]
+pub struct VmidReservation<'s> {
+    set: &'s VmidSet,
+    vmid: u16,
+}
+
+impl VmidReservation<'_> {
+    /// The realm exists: it now has the VMID until [`VmidSet::release`].
+    pub fn keep(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for VmidReservation<'_> {
+    fn drop(&mut self) {
+        self.set.release(self.vmid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vmid_has_one_owner() {
+        let set = VmidSet::new();
+        let reservation = set.reserve(0xFFFF).expect("free");
+        assert!(set.reserve(0xFFFF).is_none());
+        assert!(set.reserve(0xFFFE).is_some());
+        drop(reservation);
+        set.reserve(0xFFFF).expect("given back").keep();
+        assert!(set.reserve(0xFFFF).is_none());
+        set.release(0xFFFF);
+        assert!(set.reserve(0xFFFF).is_some());
+    }
+}
