@@ -13,3 +13,12 @@ pub mod common;
 
 #[cfg(feature = "el3")]
 pub mod el3;
+
+#[cfg(feature = "rmm")]
+pub mod rmm;
+
+#[cfg(feature = "guest")]
+pub mod guest;
+
+#[cfg(feature = "host")]
+pub mod host;

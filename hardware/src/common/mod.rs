@@ -5,6 +5,7 @@ pub mod console;
 pub mod memory;
 pub mod panic;
 pub mod per_pe;
+pub mod smc;
 #[macro_use]
 pub mod sysreg;
 pub mod uart;

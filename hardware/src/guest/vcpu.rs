@@ -1,0 +1,182 @@
+//! The vCPU that the program runs on.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use cca_abi::smccc::Registers;
+use realm_guest::demo::GuestPe;
+
+use super::entry::{self, MAX_VCPUS};
+use crate::common::{barrier, smc};
+use crate::{read_sysreg, write_sysreg};
+
+/// No interrupt: the INTID that the GIC answers when nothing is signalled.
+const NONE: u64 = 1023;
+
+/// The interrupt that each vCPU has taken and the program has not yet asked for.
+static TAKEN: [AtomicU64; MAX_VCPUS] = [const { AtomicU64::new(NONE) }; MAX_VCPUS];
+
+/// `SMC #0` at EL1 of a realm.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conduit;
+
+impl realm_guest::Conduit for Conduit {
+    fn smc(&self, registers: &mut Registers) {
+        smc::smc(registers);
+    }
+}
+
+/// One vCPU, of use only on itself.
+#[derive(Debug)]
+pub struct Vcpu {
+    taken: &'static AtomicU64,
+    /// Not for other vCPUs: all it does concerns the one that it was made on.
+    here: core::marker::PhantomData<*const ()>,
+}
+
+impl Vcpu {
+    /// Prepares this vCPU, whose index is below [`MAX_VCPUS`], for interrupts; they stay masked.
+    pub(super) fn start(index: usize) -> Self {
+        let taken = &TAKEN[index];
+        // SAFETY: `TPIDR_EL1` is used by the interrupt handler alone, which stores one word at it: `taken`, static and
+        // atomic. The other registers let the GIC's CPU interface signal group 1 interrupts of any priority, with one
+        // write for priority drop and deactivation; all interrupts are still masked in PSTATE.
+        unsafe {
+            write_sysreg!("tpidr_el1", taken.as_ptr() as u64);
+            write_sysreg!("s3_0_c12_c12_5", 0b111); // ICC_SRE_EL1
+            barrier::isb();
+            write_sysreg!("s3_0_c4_c6_0", 0xF0); // ICC_PMR_EL1
+            write_sysreg!("s3_0_c12_c12_4", 0); // ICC_CTLR_EL1
+            write_sysreg!("s3_0_c12_c12_3", 0); // ICC_BPR1_EL1
+            write_sysreg!("s3_0_c12_c12_7", 1); // ICC_IGRPEN1_EL1
+        }
+        barrier::isb();
+        Self {
+            taken,
+            here: core::marker::PhantomData,
+        }
+    }
+}
+
+impl realm_guest::Conduit for Vcpu {
+    fn smc(&self, registers: &mut Registers) {
+        smc::smc(registers);
+    }
+}
+
+impl GuestPe for Vcpu {
+    fn read(&self, ipa: u64) -> u64 {
+        let value: u64;
+        // SAFETY: a load changes nothing. An address that is not memory is an exception, which ends the realm.
+        unsafe {
+            core::arch::asm!(
+                "ldr {value}, [{ipa}]", value = out(reg) value, ipa = in(reg) ipa,
+                options(nostack, preserves_flags)
+            );
+        }
+        value
+    }
+
+    fn write(&self, ipa: u64, value: u64) {
+        assert!(
+            !entry::is_program(ipa),
+            "the program stores over itself at {ipa:#x}"
+        );
+        // SAFETY: the address is outside of the image, its data and its stacks (checked above): no Rust object is there.
+        unsafe {
+            core::arch::asm!(
+                "str {value}, [{ipa}]", value = in(reg) value, ipa = in(reg) ipa,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
+
+    fn load_device(&self, ipa: u64) -> u32 {
+        let value: u64;
+        // SAFETY: a load changes no memory of this program; one register and no writeback, so that the host can
+        // emulate it (RMM specification 1.0-rel0, A6.1: ESR_EL2.ISV).
+        unsafe {
+            core::arch::asm!(
+                "ldr {value:w}, [{ipa}]", value = out(reg) value, ipa = in(reg) ipa,
+                options(nostack, preserves_flags)
+            );
+        }
+        value as u32
+    }
+
+    fn store_device(&self, ipa: u64, value: u32) {
+        assert!(
+            !entry::is_program(ipa),
+            "the program stores over itself at {ipa:#x}"
+        );
+        // SAFETY: as in `write`.
+        unsafe {
+            core::arch::asm!(
+                "str {value:w}, [{ipa}]", value = in(reg) value, ipa = in(reg) ipa,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
+
+    fn mpidr(&self) -> u64 {
+        read_sysreg!("mpidr_el1")
+    }
+
+    fn counter(&self) -> u64 {
+        barrier::isb();
+        read_sysreg!("cntvct_el0")
+    }
+
+    fn frequency(&self) -> u64 {
+        read_sysreg!("cntfrq_el0")
+    }
+
+    fn arm_timer(&self, deadline: u64) {
+        // SAFETY: the virtual timer can only raise its interrupt, which is masked outside of `wait_for_interrupt`.
+        unsafe {
+            write_sysreg!("cntv_cval_el0", deadline);
+            write_sysreg!("cntv_ctl_el0", 1);
+        }
+        barrier::isb();
+    }
+
+    fn disarm_timer(&self) {
+        // SAFETY: turns the virtual timer off.
+        unsafe { write_sysreg!("cntv_ctl_el0", 0) };
+        barrier::isb();
+    }
+
+    fn wait_for_interrupt(&self) {
+        if self.taken.load(Ordering::Relaxed) != NONE {
+            return;
+        }
+        // SAFETY: an interrupt is taken between the two changes of the mask, if at all; its handler changes no
+        // register and one word of memory, the atomic `self.taken`.
+        unsafe {
+            core::arch::asm!(
+                "wfi",
+                "msr daifclr, #2",
+                "isb",
+                "msr daifset, #2",
+                options(nostack, preserves_flags)
+            );
+        }
+    }
+
+    fn acknowledge_interrupt(&self) -> Option<u32> {
+        match self.taken.swap(NONE, Ordering::Relaxed) & 0xFF_FFFF {
+            intid @ 0..NONE => Some(intid as u32),
+            _ => None,
+        }
+    }
+
+    fn end_of_interrupt(&self, intid: u32) {
+        barrier::dsb_sy();
+        // SAFETY: ends an interrupt in the GIC, nothing else.
+        unsafe { write_sysreg!("s3_0_c12_c12_1", u64::from(intid)) }; // ICC_EOIR1_EL1
+        barrier::isb();
+    }
+
+    fn secondary_entry(&self) -> u64 {
+        entry::secondary_entry()
+    }
+}
