@@ -1,2 +1,38 @@
-//! Boots and runs Arm CCA realms.
-fn main() {}
+//! `suzerain`: boots and runs Arm CCA realms.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod bundle;
+mod failure;
+mod prepare;
+mod qemu;
+mod records;
+mod run;
+mod screen;
+mod size;
+mod summary;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let handler = ctrlc::set_handler(|| {
+        if xtask::child::interrupted() {
+            // The second request: whoever should have reacted to the first does not.
+            std::process::exit(failure::INTERRUPTED.into());
+        }
+        xtask::child::interrupt();
+    });
+    if let Err(error) = handler {
+        eprintln!("warning: Ctrl-C will not clean up: {error}");
+    }
+    match arguments.command {
+        Command::Run(options) => ExitCode::from(run::run(&options)),
+    }
+}

@@ -38,6 +38,18 @@ pub enum Unusable {
     Found(Error),
 }
 
+impl Unusable {
+    /// The failure of who cannot install another one.
+    pub fn into_error(self) -> Error {
+        match self {
+            Self::Missing => Error::new(format!("no {PROGRAM} is on PATH")).advise(format!(
+                "install QEMU 9.0 or newer (package qemu-system-arm), or name it in {OVERRIDE}"
+            )),
+            Self::Chosen(error) | Self::Found(error) => error,
+        }
+    }
+}
+
 /// Looks for an emulator: the one that `SUZERAIN_QEMU` names, else the first on `PATH`.
 ///
 /// # Errors

@@ -17,13 +17,7 @@ pub fn qemu(workspace: &Workspace, progress: &dyn Progress) -> Result<Qemu, Erro
     let why = match qemu::find() {
         Ok(qemu) => return Ok(qemu),
         Err(Unusable::Chosen(error)) => return Err(error),
-        Err(Unusable::Missing) => {
-            Error::new(format!("no {} is on PATH", qemu::PROGRAM)).advise(format!(
-                "install QEMU 9.0 or newer (package qemu-system-arm), or name it in {}",
-                qemu::OVERRIDE
-            ))
-        }
-        Err(Unusable::Found(error)) => error,
+        Err(unusable) => unusable.into_error(),
     };
     let suite = match Release::of_this_system() {
         Some(Release::Bookworm) => "bookworm-backports",
@@ -38,10 +32,7 @@ pub fn qemu(workspace: &Workspace, progress: &dyn Progress) -> Result<Qemu, Erro
         reason,
         progress,
     )?;
-    qemu::find().map_err(|unusable| match unusable {
-        Unusable::Missing => why,
-        Unusable::Chosen(error) | Unusable::Found(error) => error,
-    })
+    qemu::find().map_err(Unusable::into_error)
 }
 
 /// The bare-metal compiler: the user's own if it has the target, else with the target that rustup adds to it, else

@@ -1,0 +1,268 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::failure::{self, Failure};
+use crate::size;
+
+/// The most vCPUs of a realm. The architecture allows more; nobody emulates them in reasonable time.
+pub(crate) const MAX_VCPUS: u64 = 64;
+/// The most processors of the machine that the firmware serves.
+pub(crate) const MAX_CPUS: u64 = 8;
+/// The most memory of the emulated machine.
+const MAX_HOST_MEMORY: u64 = 8 << 30;
+/// Memory of the machine that no realm can have: firmware, the host itself, and what tables a realm needs.
+const HOST_OVERHEAD: u64 = 512 << 20;
+
+/// Boots and runs Arm CCA realms.
+#[derive(Parser)]
+#[command(name = "suzerain", version, after_help = failure::HELP)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Runs a realm to its end, shows what it did, and takes everything back.
+    Run(Options),
+}
+
+/// Which machine the realm runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Machine {
+    /// The Realm Management Extension as QEMU emulates it: firmware, RMM and hypervisor are booted.
+    Qemu,
+    /// The in-process machine: the same RMM and host code in threads of this process, with a scripted guest.
+    Model,
+}
+
+impl Machine {
+    /// Its name on the command line and in reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Qemu => "qemu",
+            Self::Model => "model",
+        }
+    }
+}
+
+/// The size of the pages in which the host hands out memory. Granules always have 4K.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PageSize {
+    /// 4096 bytes.
+    #[value(name = "4k")]
+    Four,
+    /// 16384 bytes.
+    #[value(name = "16k")]
+    Sixteen,
+    /// 65536 bytes.
+    #[value(name = "64k")]
+    SixtyFour,
+}
+
+impl PageSize {
+    /// In bytes.
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Self::Four => 4 << 10,
+            Self::Sixteen => 16 << 10,
+            Self::SixtyFour => 64 << 10,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = failure::HELP)]
+pub(crate) struct Options {
+    /// How many vCPUs the realm has, each with its REC (1 to 64)
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) vcpus: u64,
+
+    /// The realm's memory, such as 64M or 1G
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = size::parse)]
+    pub(crate) memory: u64,
+
+    /// What the realm runs on
+    #[arg(long, value_enum, default_value_t = Machine::Qemu)]
+    pub(crate) machine: Machine,
+
+    /// How many processors the machine has (1 to 8) [default: one per vCPU, at most 4]
+    #[arg(long, value_name = "N")]
+    pub(crate) cpus: Option<u64>,
+
+    /// The machine's memory, at most 8G [default: 1G, or what the realm needs]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) host_memory: Option<u64>,
+
+    /// The size of the host's pages
+    #[arg(long, value_enum, default_value_t = PageSize::Four)]
+    pub(crate) page_size: PageSize,
+
+    /// Ends a machine that runs longer than this
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(crate) timeout: u64,
+
+    /// Prints one JSON object and nothing else on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Shows what firmware and tools say, too
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+
+    /// The realm's image (raw, loaded and entered at the start of its memory) instead of the demo guest
+    #[arg(long, value_name = "FILE")]
+    pub(crate) image: Option<PathBuf>,
+
+    /// Firmware for flash 0 instead of Suzerain's root monitor and RMM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) firmware: Option<PathBuf>,
+
+    /// Raw payload for normal-world EL2 instead of Suzerain's hypervisor; it must report like that one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hypervisor: Option<PathBuf>,
+}
+
+impl Options {
+    /// Refuses what no machine can do, before anything is installed or built.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the option and what it may be.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if !(1..=MAX_VCPUS).contains(&self.vcpus) {
+            return Err(Failure::input(format!(
+                "--vcpus is {}; a realm has 1 to {MAX_VCPUS}",
+                self.vcpus
+            )));
+        }
+        if let Some(cpus) = self.cpus.filter(|cpus| !(1..=MAX_CPUS).contains(cpus)) {
+            return Err(Failure::input(format!(
+                "--cpus is {cpus}; the machine has 1 to {MAX_CPUS}"
+            )));
+        }
+        if self.timeout == 0 {
+            return Err(Failure::input(
+                "--timeout is 0; give the machine at least a second",
+            ));
+        }
+        let page = self.page_size.bytes();
+        if self.memory == 0 || !self.memory.is_multiple_of(page) {
+            let pages = size::show(page);
+            return Err(Failure::input(format!(
+                "--memory must be a multiple of the page size {pages}, and not 0"
+            )));
+        }
+        let host_memory = self.host_memory();
+        if !(1 << 30..=MAX_HOST_MEMORY).contains(&host_memory)
+            || !host_memory.is_multiple_of(1 << 20)
+        {
+            let message = format!(
+                "--host-memory is {}; it may be 1G to 8G, in steps of 1M",
+                size::show(host_memory)
+            );
+            return Err(Failure::input(message));
+        }
+        let most = host_memory - HOST_OVERHEAD;
+        if self.memory > most {
+            let wanted = size::show(self.memory);
+            let (machine, most) = (size::show(host_memory), size::show(most));
+            let message = format!(
+                "--memory is {wanted}, but a machine of {machine} can give a realm {most} at most"
+            );
+            return Err(Failure::input(message));
+        }
+        Ok(())
+    }
+
+    /// Processors of the machine.
+    pub(crate) fn cpus(&self) -> u64 {
+        self.cpus.unwrap_or(self.vcpus.min(4))
+    }
+
+    /// Memory of the machine in bytes: what the user says, or the smallest power of two that holds the realm.
+    pub(crate) fn host_memory(&self) -> u64 {
+        self.host_memory.unwrap_or_else(|| {
+            let needed = self
+                .memory
+                .saturating_add(HOST_OVERHEAD)
+                .min(MAX_HOST_MEMORY);
+            needed.next_power_of_two().max(1 << 30)
+        })
+    }
+
+    /// After how long the machine is ended.
+    pub(crate) fn limit(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+
+    /// After how long the host in the machine should give up by itself: early enough to take the realm apart and
+    /// to report before the machine is ended.
+    pub(crate) fn host_limit(&self) -> Duration {
+        self.limit()
+            .mul_f64(0.75)
+            .max(self.limit().saturating_sub(Duration::from_secs(10)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Options {
+        let all = ["suzerain", "run"].iter().chain(arguments);
+        match Arguments::parse_from(all).command {
+            Command::Run(options) => options,
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_accepted() {
+        let options = options(&[]);
+        options.check().unwrap();
+        assert_eq!(
+            (options.vcpus, options.cpus(), options.host_memory()),
+            (4, 4, 1 << 30)
+        );
+    }
+
+    #[test]
+    fn the_machine_grows_with_the_realm() {
+        for (memory, host) in [
+            ("512M", 1 << 30),
+            ("513M", 2 << 30),
+            ("3G", 4 << 30),
+            ("7G", 8 << 30),
+        ] {
+            let options = options(&["--memory", memory]);
+            options.check().unwrap();
+            assert_eq!(options.host_memory(), host, "{memory}");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        for (arguments, name) in [
+            (["--vcpus", "0"].as_slice(), "--vcpus"),
+            (&["--vcpus", "65"], "--vcpus"),
+            (&["--cpus", "0"], "--cpus"),
+            (&["--cpus", "9"], "--cpus"),
+            (&["--memory", "0"], "--memory"),
+            (&["--memory", "1000"], "--memory"),
+            (&["--memory", "68K", "--page-size", "64k"], "--memory"),
+            (&["--memory", "8G"], "--memory"),
+            (&["--memory", "99999G"], "--memory"),
+            (&["--memory", "1G", "--host-memory", "1G"], "--memory"),
+            (&["--host-memory", "16G"], "--host-memory"),
+            (&["--timeout", "0"], "--timeout"),
+        ] {
+            let failure = options(arguments).check().unwrap_err();
+            assert!(failure.to_string().starts_with(name), "{failure}");
+            assert_eq!(failure.code(), failure::INPUT);
+        }
+    }
+}

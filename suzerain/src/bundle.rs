@@ -1,0 +1,72 @@
+//! What the hypervisor is told to run.
+
+use std::time::Duration;
+
+/// Where the machine's loader puts the bundle.
+pub(crate) const ADDRESS: u64 = 0x6400_0000;
+/// The most that a realm's image may have, so that the bundle ends within the smallest machine.
+pub(crate) const MAX_IMAGE: u64 = 256 << 20;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"SUZLNCH1");
+const VERSION: u64 = 1;
+const HEADER: usize = 4096;
+
+/// A realm to launch.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    /// vCPUs.
+    pub(crate) vcpus: u64,
+    /// Bytes of memory.
+    pub(crate) memory: u64,
+    /// Bytes of a host page.
+    pub(crate) page_size: u64,
+    /// When the host gives the run up.
+    pub(crate) limit: Duration,
+    /// The raw image.
+    pub(crate) image: &'a [u8],
+}
+
+impl Launch<'_> {
+    /// The bytes for [`ADDRESS`]: a page of little-endian words, then the image.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let limit = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
+        let length = self.image.len() as u64;
+        let words = [
+            MAGIC,
+            VERSION,
+            self.vcpus,
+            self.memory,
+            self.page_size,
+            HEADER as u64,
+            length,
+            0,
+            limit,
+            0,
+        ];
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.resize(HEADER, 0);
+        bytes.extend_from_slice(self.image);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_one_page() {
+        let launch = Launch {
+            vcpus: 2,
+            memory: 64 << 20,
+            page_size: 4096,
+            limit: Duration::from_secs(9),
+            image: b"image",
+        };
+        let bytes = launch.encode();
+        let word = |index: usize| u64::from_le_bytes(bytes[index * 8..][..8].try_into().unwrap());
+        assert_eq!(&bytes[..8], b"SUZLNCH1");
+        assert_eq!((word(2), word(3), word(8)), (2, 64 << 20, 9000));
+        assert_eq!(&bytes[word(5) as usize..][..word(6) as usize], b"image");
+    }
+}

@@ -1,0 +1,136 @@
+//! How a run can fail, and with which exit code.
+
+use std::fmt;
+
+use realm_vmm::report::Outcome;
+
+/// Exit code of a run in which the realm failed.
+pub(crate) const REALM: u8 = 1;
+/// Exit code for bad input (the argument parser uses the same).
+pub(crate) const INPUT: u8 = 2;
+/// Exit code for a machine that cannot be set up: a tool or an image is missing or does not do.
+pub(crate) const SETUP: u8 = 3;
+/// Exit code for a machine, or the host in it, that failed.
+pub(crate) const MACHINE: u8 = 4;
+/// Exit code of a run that took longer than its limit.
+pub(crate) const TIMEOUT: u8 = 5;
+/// Exit code of a run that was interrupted.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// What `--help` says about exit codes.
+pub(crate) const HELP: &str = "Exit codes: 0 the realm ran and everything was returned; 1 the realm failed; 2 bad \
+input; 3 a tool or an image is missing or does not do; 4 the machine or the host in it failed; 5 the time limit \
+passed; 130 interrupted.";
+
+/// Why a run has no good end.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+    details: Option<String>,
+}
+
+impl Failure {
+    /// Something that the user asked for and cannot have.
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self {
+            code: INPUT,
+            message: message.into(),
+            details: None,
+        }
+    }
+
+    /// The machine ended, or the host in it did what it should not.
+    pub(crate) fn machine(message: impl Into<String>) -> Self {
+        Self {
+            code: MACHINE,
+            message: message.into(),
+            details: None,
+        }
+    }
+
+    /// The limit of `--timeout` passed.
+    pub(crate) fn timeout(message: impl Into<String>) -> Self {
+        Self {
+            code: TIMEOUT,
+            message: message.into(),
+            details: None,
+        }
+    }
+
+    /// Somebody pressed Ctrl-C or sent a signal.
+    pub(crate) fn interrupted() -> Self {
+        Self {
+            code: INTERRUPTED,
+            message: "interrupted; the machine is stopped".to_owned(),
+            details: None,
+        }
+    }
+
+    /// The failure that a report tells of, if its outcome is one.
+    pub(crate) fn of_report(outcome: Outcome, error: Option<&str>) -> Option<Self> {
+        let error = error.unwrap_or("no reason given");
+        let (code, message) = match outcome {
+            Outcome::Ok => return None,
+            Outcome::GuestFailed => (REALM, format!("the realm failed: {error}")),
+            Outcome::Timeout => (
+                TIMEOUT,
+                format!("{error}; give it more time with --timeout"),
+            ),
+            Outcome::Error => (MACHINE, format!("the host failed: {error}")),
+        };
+        Some(Self {
+            code,
+            message,
+            details: None,
+        })
+    }
+
+    /// Adds output that explains the failure.
+    pub(crate) fn with_details(mut self, details: impl Into<String>) -> Self {
+        let details = details.into();
+        self.details = (!details.trim().is_empty()).then_some(details);
+        self
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// Output that explains the failure, where there is some.
+    pub(crate) fn details(&self) -> Option<&str> {
+        self.details.as_deref()
+    }
+
+    /// The outcome as `--json` names it.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self.code {
+            REALM => "guest-failed",
+            TIMEOUT => "timeout",
+            INTERRUPTED => "interrupted",
+            _ => "error",
+        }
+    }
+}
+
+/// One line.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<xtask::Error> for Failure {
+    fn from(error: xtask::Error) -> Self {
+        if xtask::child::interrupted() {
+            return Self::interrupted();
+        }
+        let failure = Self {
+            code: SETUP,
+            message: error.to_string(),
+            details: None,
+        };
+        failure.with_details(error.details().unwrap_or_default())
+    }
+}

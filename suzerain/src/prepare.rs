@@ -1,0 +1,178 @@
+//! Everything that must be there before a machine can be started.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use xtask::images;
+use xtask::qemu::{self, Qemu};
+use xtask::workspace::Workspace;
+use xtask::{Progress, setup};
+
+use crate::arguments::{Machine, Options};
+use crate::bundle;
+use crate::failure::Failure;
+use crate::size;
+
+/// What a machine is started with.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// For flash 0.
+    pub(crate) firmware: PathBuf,
+    /// For the normal world.
+    pub(crate) hypervisor: PathBuf,
+    /// For the realm.
+    pub(crate) image: Vec<u8>,
+    /// The emulator, where one is needed.
+    pub(crate) qemu: Option<Qemu>,
+    /// How long it took to find or install tools.
+    pub(crate) setup: Duration,
+    /// How long it took to build images.
+    pub(crate) images: Duration,
+}
+
+/// Finds what the user named, installs tools and builds images as far as the run needs them.
+///
+/// # Errors
+///
+/// Bad files, and whatever setup and build cannot do.
+pub(crate) fn prepare(options: &Options, progress: &dyn Progress) -> Result<Parts, Failure> {
+    // What the user named is looked at first: nobody should wait for a build to hear of a wrong name.
+    for (what, path) in [
+        ("firmware", &options.firmware),
+        ("hypervisor", &options.hypervisor),
+    ] {
+        if let Some(path) = path {
+            check_file(what, path)?;
+        }
+    }
+    let image = options
+        .image
+        .as_deref()
+        .map(|path| read_image(path, options.memory))
+        .transpose()?;
+    let started = Instant::now();
+    let on_qemu = options.machine == Machine::Qemu;
+    let complete = image.is_some()
+        && (!on_qemu || (options.firmware.is_some() && options.hypervisor.is_some()));
+    let workspace = Workspace::find();
+    progress.step("looking for tools");
+    let emulator = match (&workspace, on_qemu) {
+        (Ok(workspace), true) => Some(setup::qemu(workspace, progress)?),
+        (Err(_), true) => Some(qemu::find().map_err(qemu::Unusable::into_error)?),
+        (_, false) => None,
+    };
+    let toolchain = match &workspace {
+        Ok(workspace) if !complete => Some(setup::toolchain(workspace, progress)?),
+        _ => None,
+    };
+    let setup = started.elapsed();
+    let started = Instant::now();
+    let built = |name: &str| {
+        workspace
+            .as_ref()
+            .map(|workspace| workspace.images().join(name))
+            .unwrap_or_default()
+    };
+    if !complete {
+        let workspace = workspace.as_ref().map_err(Clone::clone)?;
+        if let Some(toolchain) = &toolchain {
+            // The scripted guest of the in-process machine is measured as the demo guest's bytes.
+            let wanted = if on_qemu {
+                images::RELEASE.as_slice()
+            } else {
+                &[images::DEMO_GUEST]
+            };
+            images::build(workspace, toolchain, wanted, progress)?;
+        }
+    }
+    let image = match image {
+        Some(image) => image,
+        None => read_image(&built(images::DEMO_GUEST.file), options.memory)?,
+    };
+    Ok(Parts {
+        firmware: options
+            .firmware
+            .clone()
+            .unwrap_or_else(|| built(images::FIRMWARE)),
+        hypervisor: options
+            .hypervisor
+            .clone()
+            .unwrap_or_else(|| built(images::HYPERVISOR.file)),
+        image,
+        qemu: emulator,
+        setup,
+        images: started.elapsed(),
+    })
+}
+
+/// Refuses what is not a file with something in it; returns its size.
+fn check_file(what: &str, path: &Path) -> Result<u64, Failure> {
+    let shown = path.display();
+    let metadata = fs::metadata(path).map_err(|error| {
+        Failure::input(format!(
+            "cannot read the {what} {shown}: {error}; name a raw image that exists"
+        ))
+    })?;
+    if !metadata.is_file() {
+        return Err(Failure::input(format!(
+            "the {what} {shown} is not a file; name a raw image"
+        )));
+    }
+    if metadata.len() == 0 {
+        return Err(Failure::input(format!(
+            "the {what} {shown} is empty; name a raw image"
+        )));
+    }
+    Ok(metadata.len())
+}
+
+fn read_image(path: &Path, memory: u64) -> Result<Vec<u8>, Failure> {
+    let size = check_file("image", path)?;
+    let shown = path.display();
+    if size > memory {
+        let memory = size::show(memory);
+        let message =
+            format!("the image {shown} has {size} bytes and the realm {memory}; raise --memory");
+        return Err(Failure::input(message));
+    }
+    if size > bundle::MAX_IMAGE {
+        let most = size::show(bundle::MAX_IMAGE);
+        return Err(Failure::input(format!(
+            "the image {shown} has {size} bytes; the most is {most}"
+        )));
+    }
+    fs::read(path)
+        .map_err(|error| Failure::input(format!("cannot read the image {shown}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_images_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("image");
+        for (content, why) in [
+            (None, "cannot read"),
+            (Some(0), "empty"),
+            (Some(4097), "--memory"),
+        ] {
+            if let Some(length) = content {
+                fs::write(&file, vec![1; length]).unwrap();
+            }
+            let failure = read_image(&file, 4096).unwrap_err();
+            assert!(failure.to_string().contains(why), "{failure}");
+            assert!(failure.to_string().contains("image"), "{failure}");
+        }
+        fs::write(&file, [7; 4096]).unwrap();
+        assert_eq!(read_image(&file, 4096).unwrap(), [7; 4096]);
+        assert!(
+            read_image(folder.path(), 4096)
+                .unwrap_err()
+                .to_string()
+                .contains("not a file")
+        );
+    }
+}

@@ -1,0 +1,225 @@
+//! The emulated machine: starts QEMU, listens to its UART, and never leaves it behind.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use xtask::firmware::FLASH_SIZE;
+use xtask::qemu::{CPU, MACHINE, Qemu};
+
+use crate::bundle;
+use crate::failure::Failure;
+use crate::prepare::Parts;
+use crate::records::Parser;
+use crate::screen::Screen;
+use crate::watch::{Machine, Message};
+
+/// Where the machine's loader puts the payload of the normal world.
+const PAYLOAD: u64 = 0x6000_0000;
+
+/// A machine that runs. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    messages: Receiver<Message>,
+    started: Instant,
+    // Holds flash and bundle for as long as the emulator may read them.
+    _files: TempDir,
+}
+
+impl Machine for Running {
+    fn messages(&self) -> &Receiver<Message> {
+        &self.messages
+    }
+
+    fn started(&self) -> Instant {
+        self.started
+    }
+
+    fn how_it_ended(&mut self) -> String {
+        // Its output is closed, so it is about to be gone.
+        for _ in 0..20 {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status.to_string();
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        "it closed its output".to_owned()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails only when the emulator has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Size of a machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// Processors.
+    pub(crate) cpus: u64,
+    /// Bytes of memory.
+    pub(crate) memory: u64,
+}
+
+/// Starts a machine with the firmware and the payload of `parts` and a launch bundle in its memory.
+///
+/// # Errors
+///
+/// When a file cannot be read or written, or the emulator cannot be started.
+pub(crate) fn start(
+    qemu: &Qemu,
+    shape: Shape,
+    parts: &Parts,
+    bundle: &[u8],
+    screen: &Screen,
+) -> Result<Running, Failure> {
+    let failed = |doing: &str, path: &Path, error: std::io::Error| {
+        Failure::from(xtask::Error::io(doing, path, &error))
+    };
+    let files = tempfile::Builder::new().prefix("suzerain-").tempdir();
+    let files = files.map_err(|error| failed("create a folder in", &env::temp_dir(), error))?;
+    let flash = files.path().join("flash");
+    let launch = files.path().join("launch");
+    // The flash device has a fixed size; what the firmware does not fill stays a hole in the file.
+    fs::copy(&parts.firmware, &flash).map_err(|error| failed("copy", &parts.firmware, error))?;
+    let file = File::options()
+        .write(true)
+        .open(&flash)
+        .map_err(|error| failed("open", &flash, error))?;
+    let length = file
+        .metadata()
+        .map_err(|error| failed("read", &flash, error))?
+        .len();
+    if length == 0 || length > FLASH_SIZE {
+        let shown = parts.firmware.display();
+        return Err(Failure::input(format!(
+            "firmware {shown} has {length} bytes; flash 0 holds 1 to {FLASH_SIZE}"
+        )));
+    }
+    file.set_len(FLASH_SIZE)
+        .map_err(|error| failed("extend", &flash, error))?;
+    fs::write(&launch, bundle).map_err(|error| failed("write", &launch, error))?;
+
+    let mut command = parent_bound(&qemu.path);
+    command.args(["-M", MACHINE, "-cpu", CPU, "-smp", &shape.cpus.to_string()]);
+    command.args(["-m", &format!("{}M", shape.memory >> 20)]);
+    command.args([
+        "-nic",
+        "none",
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-serial",
+        "stdio",
+        "-no-reboot",
+    ]);
+    command.args([
+        "-drive",
+        &format!(
+            "if=pflash,unit=0,format=raw,readonly=on,file={}",
+            escaped(&flash)
+        ),
+    ]);
+    for (file, address) in [
+        (parts.hypervisor.as_path(), PAYLOAD),
+        (launch.as_path(), bundle::ADDRESS),
+    ] {
+        command.args([
+            "-device",
+            &format!(
+                "loader,file={},addr={address:#x},force-raw=on",
+                escaped(file)
+            ),
+        ]);
+    }
+    screen.text(&format!("{command:?}"));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let started = Instant::now();
+    let mut child = command
+        .spawn()
+        .map_err(|error| failed("start", &qemu.path, error))?;
+    let (sender, messages) = mpsc::channel();
+    let stderr = child.stderr.take().map(|stderr| {
+        let sender = sender.clone();
+        thread::spawn(move || listen_emulator(stderr, &sender))
+    });
+    let stdout = child.stdout.take();
+    thread::spawn(move || {
+        if let Some(stdout) = stdout {
+            listen_uart(stdout, &sender);
+        }
+        if let Some(stderr) = stderr {
+            // All of the emulator's own words come before the news that it is gone.
+            let _ = stderr.join();
+        }
+        let _ = sender.send(Message::Ended);
+    });
+    Ok(Running {
+        child,
+        messages,
+        started,
+        _files: files,
+    })
+}
+
+/// A comma separates the properties of an option; doubled, it is a comma.
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+/// A call of the emulator that the kernel ends when this process is gone, however it goes.
+fn parent_bound(program: &Path) -> Command {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let setpriv = env::split_paths(&path)
+        .map(|folder| folder.join("setpriv"))
+        .find(|path| path.is_file());
+    let Some(setpriv) = setpriv.filter(|_| cfg!(target_os = "linux")) else {
+        return Command::new(program);
+    };
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+fn listen_uart(mut uart: impl Read, to: &Sender<Message>) {
+    let mut parser = Parser::default();
+    let mut bytes = [0; 4096];
+    while let Ok(read) = uart.read(&mut bytes) {
+        if read == 0 {
+            break;
+        }
+        // Nobody listens any more once the run is over.
+        parser.push(&bytes[..read], |line| drop(to.send(Message::Line(line))));
+    }
+    if let Some(line) = parser.finish() {
+        let _ = to.send(Message::Line(line));
+    }
+}
+
+fn listen_emulator(stderr: impl Read, to: &Sender<Message>) {
+    let mut stderr = BufReader::new(stderr);
+    let mut line = Vec::new();
+    while stderr
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|read| read > 0)
+    {
+        let _ = to.send(Message::Emulator(
+            String::from_utf8_lossy(&line).trim_end().to_owned(),
+        ));
+        line.clear();
+    }
+}

@@ -1,0 +1,117 @@
+//! `suzerain run`.
+
+use std::time::Instant;
+
+use realm_vmm::report::{Outcome, Report};
+use xtask::Progress;
+
+use crate::arguments::{Machine, Options};
+use crate::bundle::Launch;
+use crate::failure::Failure;
+use crate::prepare::{self, Parts};
+use crate::qemu::{self, Shape};
+use crate::screen::Screen;
+use crate::summary::{Durations, Summary};
+use crate::watch::{self, Observed};
+
+/// Runs a realm to its end and returns the exit code.
+pub(crate) fn run(options: &Options) -> u8 {
+    let started = Instant::now();
+    let screen = Screen::new(options.json, options.verbose);
+    let mut durations = Durations::default();
+    let (observed, result) = match begin(options, &mut durations, &screen) {
+        Ok(parts) => on_machine(options, &parts, &screen),
+        Err(failure) => (None, Err(failure)),
+    };
+    screen.clear();
+    durations.total = started.elapsed();
+    let failure = result.err();
+    let summary = Summary::new(options, observed.as_ref(), &durations, failure.as_ref());
+    if options.json {
+        screen.out(&summary.json());
+    } else if observed.is_some() {
+        screen.out(&summary.tables());
+    }
+    let Some(failure) = failure else {
+        return 0;
+    };
+    if let Some(details) = failure.details() {
+        screen.err(details.trim_end());
+    }
+    screen.err(&format!("error: {failure}"));
+    failure.code()
+}
+
+fn begin(options: &Options, durations: &mut Durations, screen: &Screen) -> Result<Parts, Failure> {
+    options.check()?;
+    let parts = prepare::prepare(options, screen)?;
+    durations.setup = Some(parts.setup);
+    durations.images = Some(parts.images);
+    Ok(parts)
+}
+
+fn on_machine(
+    options: &Options,
+    parts: &Parts,
+    screen: &Screen,
+) -> (Option<Observed>, Result<(), Failure>) {
+    screen.step("booting");
+    let launch = Launch {
+        vcpus: options.vcpus,
+        memory: options.memory,
+        page_size: options.page_size.bytes(),
+        limit: options.host_limit(),
+        image: &parts.image,
+    };
+    let started: Result<Box<dyn watch::Machine>, Failure> = match (options.machine, &parts.qemu) {
+        (Machine::Qemu, Some(qemu)) => {
+            let shape = Shape {
+                cpus: options.cpus(),
+                memory: options.host_memory(),
+            };
+            qemu::start(qemu, shape, parts, &launch.encode(), screen)
+                .map(|machine| Box::new(machine) as _)
+        }
+        (Machine::Qemu, None) => Err(Failure::machine("no emulator was looked for")),
+        (Machine::Model, _) => Err(Failure::machine(
+            "the in-process machine is not part of this build",
+        )),
+    };
+    let mut machine = match started {
+        Ok(machine) => machine,
+        Err(failure) => return (None, Err(failure)),
+    };
+    let (observed, result) = watch::watch(machine.as_mut(), options.limit(), screen);
+    drop(machine);
+    let result = result.and_then(|()| verdict(options, observed.report.as_ref()));
+    (Some(observed), result)
+}
+
+/// Whether a report tells of a good run. The host's own verdict is not taken on trust.
+fn verdict(options: &Options, report: Option<&Report>) -> Result<(), Failure> {
+    let Some(report) = report else {
+        return Err(Failure::machine(
+            "the machine ended without a report; try again with --verbose",
+        ));
+    };
+    if let Some(failure) = Failure::of_report(report.outcome, report.error.as_deref()) {
+        return Err(failure);
+    }
+    let granules = &report.granules;
+    if granules.returned != granules.delegated || granules.quarantined != 0 {
+        let (delegated, returned) = (granules.delegated, granules.returned);
+        let message =
+            format!("the host delegated {delegated} granules and got {returned} of them back");
+        return Err(Failure::of_report(Outcome::Error, Some(&message))
+            .unwrap_or_else(|| Failure::machine(message)));
+    }
+    if report.recs.len() as u64 != options.vcpus {
+        let message = format!(
+            "the report tells of {} RECs, not of {}",
+            report.recs.len(),
+            options.vcpus
+        );
+        return Err(Failure::machine(message));
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! What a person sees while the run goes on.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use xtask::Progress;
+
+/// Progress on standard error, the guest's console on standard output.
+///
+/// With JSON asked for, nothing here ever goes to standard output.
+pub(crate) struct Screen {
+    bar: ProgressBar,
+    json: bool,
+    verbose: bool,
+}
+
+impl Screen {
+    /// A screen that suits what standard error is.
+    pub(crate) fn new(json: bool, verbose: bool) -> Self {
+        let bar = if io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let style =
+                ProgressStyle::with_template("{spinner} {prefix} [{elapsed}] {wide_msg:.dim}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar
+        } else {
+            ProgressBar::hidden()
+        };
+        Self { bar, json, verbose }
+    }
+
+    /// A line that a vCPU printed.
+    pub(crate) fn console(&self, vcpu: usize, text: &str) {
+        let line = format!("[vcpu {vcpu}] {}", printable(text));
+        if !self.json {
+            self.out(&line);
+        } else if self.verbose {
+            self.err(&line);
+        }
+    }
+
+    /// A line of firmware, host or emulator: only somebody who debugs wants it.
+    pub(crate) fn text(&self, text: &str) {
+        if self.verbose {
+            self.err(&printable(text));
+        }
+    }
+
+    /// A line for standard error, whatever was asked for.
+    pub(crate) fn err(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
+    /// Lines for standard output. A reader that went away is nobody's failure.
+    pub(crate) fn out(&self, lines: &str) {
+        self.bar.suspend(|| {
+            let _ = writeln!(io::stdout(), "{lines}");
+        });
+    }
+
+    /// Nothing is going on any more.
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Progress for Screen {
+    fn step(&self, what: &str) {
+        if self.bar.is_hidden() {
+            if !self.json || self.verbose {
+                eprintln!("{what}");
+            }
+        } else {
+            self.bar.reset_elapsed();
+            self.bar.set_prefix(what.to_owned());
+            self.bar.set_message("");
+            self.bar.enable_steady_tick(Duration::from_millis(100));
+        }
+    }
+
+    fn note(&self, line: &str) {
+        self.err(line);
+    }
+
+    fn detail(&self, line: &str) {
+        if self.verbose {
+            self.err(line);
+        } else {
+            self.bar.set_message(line.trim().to_owned());
+        }
+    }
+}
+
+/// Text with everything escaped that a terminal would obey or that changes the order of what one reads: a realm, or a
+/// hostile host, must not get to drive the terminal of the person who watches.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' => shown.push(c),
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                shown.extend(c.escape_unicode());
+            }
+            _ if c.is_control() => shown.extend(c.escape_default()),
+            _ => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_realm_cannot_drive_the_terminal() {
+        assert_eq!(printable("a\tb\u{e9}"), "a\tb\u{e9}");
+        assert_eq!(
+            printable("\x1b[2J\r\u{9b}x\u{202e}"),
+            "\\u{1b}[2J\\r\\u{9b}x\\u{202e}"
+        );
+    }
+}

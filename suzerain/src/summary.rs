@@ -1,0 +1,201 @@
+//! What is left of a run: one JSON object, or two tables.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use realm_vmm::report::{GranuleReport, Phase, RecReport};
+use serde::Serialize;
+
+use crate::arguments::Options;
+use crate::failure::Failure;
+use crate::screen::printable;
+use crate::watch::Observed;
+
+/// The object that `--json` prints.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    /// `ok`, `guest-failed`, `timeout`, `interrupted` or `error`.
+    outcome: String,
+    /// Why, if the outcome is not `ok`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// `qemu` or `model`.
+    machine: &'static str,
+    /// How many vCPUs were asked for.
+    vcpus: u64,
+    /// Bytes of memory that were asked for.
+    memory: u64,
+    /// The realm initial measurement in hexadecimal; empty if there was no realm.
+    rim: String,
+    /// The RECs by index.
+    recs: Vec<RecReport>,
+    /// The granule account.
+    granules: GranuleReport,
+    /// Seconds by phase, for the phases that were reached.
+    seconds: BTreeMap<&'static str, f64>,
+}
+
+/// How long each phase took.
+#[derive(Debug, Default)]
+pub(crate) struct Durations {
+    /// Finding or installing tools.
+    pub(crate) setup: Option<Duration>,
+    /// Building images.
+    pub(crate) images: Option<Duration>,
+    /// All of it.
+    pub(crate) total: Duration,
+}
+
+impl Summary {
+    /// The summary of a run that was `observed` and failed with `failure`, if it did.
+    pub(crate) fn new(
+        options: &Options,
+        observed: Option<&Observed>,
+        durations: &Durations,
+        failure: Option<&Failure>,
+    ) -> Self {
+        let report = observed.and_then(|observed| observed.report.clone());
+        let mut seconds = BTreeMap::new();
+        let mut set = |name, duration: Option<Duration>| {
+            if let Some(duration) = duration {
+                seconds.insert(name, (duration.as_secs_f64() * 1000.0).round() / 1000.0);
+            }
+        };
+        set("setup", durations.setup);
+        set("images", durations.images);
+        set("total", durations.total.into());
+        if let Some(observed) = observed {
+            let at = |wanted| {
+                observed
+                    .phases
+                    .iter()
+                    .find(|(phase, _)| *phase == wanted)
+                    .map(|(_, at)| *at)
+            };
+            let between =
+                |from: Option<Duration>, to: Option<Duration>| Some(to?.saturating_sub(from?));
+            set("boot", at(Phase::Booted));
+            set("create", between(at(Phase::Booted), at(Phase::Created)));
+            set("realm", between(at(Phase::Created), at(Phase::Destroyed)));
+            set("machine", Some(observed.duration));
+        }
+        let (rim, recs, granules) = match report {
+            Some(report) => (report.rim, report.recs, report.granules),
+            None => Default::default(),
+        };
+        Self {
+            outcome: failure.map_or("ok", Failure::outcome).to_owned(),
+            error: failure.map(ToString::to_string),
+            machine: options.machine.name(),
+            vcpus: options.vcpus,
+            memory: options.memory,
+            rim,
+            recs,
+            granules,
+            seconds,
+        }
+    }
+
+    /// One line of JSON.
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string(self)
+            .unwrap_or_else(|error| format!("{{\"outcome\":\"error\",\"error\":\"{error}\"}}"))
+    }
+
+    /// The table of RECs, the granule account and the times, for people.
+    pub(crate) fn tables(&self) -> String {
+        let mut text = String::new();
+        if !self.rim.is_empty() {
+            text += &format!("\nrealm initial measurement {}\n", printable(&self.rim));
+        }
+        if !self.recs.is_empty() {
+            let heads = [
+                "REC",
+                "MPIDR",
+                "state",
+                "aux granules",
+                "entries",
+                "exits by reason",
+            ];
+            let rows = self.recs.iter().map(|rec| {
+                let exits: Vec<_> = rec
+                    .exits
+                    .iter()
+                    .map(|(reason, count)| format!("{reason} {count}"))
+                    .collect();
+                [
+                    rec.index.to_string(),
+                    format!("{:#x}", rec.mpidr),
+                    printable(&rec.state),
+                    rec.aux_granules.to_string(),
+                    rec.entries.to_string(),
+                    printable(&exits.join(", ")),
+                ]
+            });
+            text += "\n";
+            text += &table(heads, rows);
+            let GranuleReport {
+                delegated,
+                returned,
+                quarantined,
+            } = self.granules;
+            let row = [delegated, returned, quarantined].map(|count| count.to_string());
+            text += "\n";
+            text += &table(
+                ["granules delegated", "returned", "in quarantine"],
+                [row].into_iter(),
+            );
+        }
+        let seconds = |name: &&str| {
+            self.seconds
+                .get(name)
+                .map(|seconds| format!("{name} {seconds:.1} s"))
+        };
+        let phases = ["setup", "images", "boot", "create", "realm", "total"];
+        let phases: Vec<_> = phases.iter().filter_map(seconds).collect();
+        text += &format!("\n{}", phases.join(", "));
+        text
+    }
+}
+
+/// Columns as wide as their widest cell; every line ends where its text ends.
+fn table<const N: usize>(heads: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut lines = vec![heads.map(str::to_owned)];
+    lines.extend(rows);
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let cells: Vec<_> = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        text += cells.join("  ").trim_end();
+        text += "\n";
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [
+            ["0".to_owned(), "psci 3".to_owned()],
+            ["10".to_owned(), "irq 1".to_owned()],
+        ];
+        assert_eq!(
+            table(["REC", "exits"], rows.into_iter()),
+            "REC  exits\n0    psci 3\n10   irq 1\n"
+        );
+    }
+}
