@@ -2,6 +2,7 @@
 
 /// Registers X0 to X17 of a call or of its results (SMCCC 1.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
 pub struct Registers(pub [u64; 18]);
 
 impl Registers {
