@@ -17,6 +17,7 @@ pub mod demo;
 mod error;
 mod ipa_state;
 pub mod psci;
+pub mod puppet;
 mod rsi;
 #[cfg(test)]
 mod testing;

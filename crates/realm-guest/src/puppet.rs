@@ -1,0 +1,127 @@
+//! A realm program that does what the host tells it, step by step: the realm's part of a scenario.
+//!
+//! Each vCPU makes one host call after the other with the immediate [`IMMEDIATE`]. The host answers with an
+//! operation and its arguments in the general purpose registers; the program carries it out and reports the result
+//! with the next call. A real realm would of course never hand itself over like this.
+
+use cca_abi::rsi::HostCall;
+use cca_abi::smccc::Registers;
+
+use crate::Rsi;
+use crate::demo::GuestPe;
+
+/// Immediate of the puppet's host calls.
+pub const IMMEDIATE: u16 = 0x5055;
+
+/// Number of registers that an SMC takes from the host and reports to it.
+pub const SMC_REGISTERS: usize = 12;
+
+/// What the host can have a vCPU do. The operation's number is in X0 of the host's answer, its arguments follow;
+/// the result is in X1 and up of the next host call, whose X0 repeats the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Nothing.
+    Nothing = 0,
+    /// An SMC with X0 to X11 from the arguments; reports X0 to X11.
+    Smc = 1,
+    /// Loads the doubleword at an IPA.
+    Read = 2,
+    /// Stores a doubleword: IPA, value.
+    Write = 3,
+    /// Loads a word from a device: IPA.
+    LoadDevice = 4,
+    /// Stores a word in a device: IPA, value.
+    StoreDevice = 5,
+    /// Waits for an interrupt.
+    Wait = 6,
+    /// Lets the virtual timer expire after so many ticks.
+    ArmTimer = 7,
+    /// Stops the virtual timer.
+    DisarmTimer = 8,
+    /// Takes an interrupt; reports its INTID, or 1023 if there is none.
+    Acknowledge = 9,
+    /// Ends the interrupt with this INTID.
+    EndOfInterrupt = 10,
+    /// Reports MPIDR_EL1.
+    Mpidr = 11,
+    /// Reports the address at which a vCPU that CPU_ON starts begins. Its context argument is the address of the
+    /// granule for its host calls.
+    SecondaryEntry = 12,
+}
+
+impl Operation {
+    /// From its number.
+    #[must_use]
+    pub const fn decode(number: u64) -> Option<Self> {
+        Some(match number {
+            0 => Self::Nothing,
+            1 => Self::Smc,
+            2 => Self::Read,
+            3 => Self::Write,
+            4 => Self::LoadDevice,
+            5 => Self::StoreDevice,
+            6 => Self::Wait,
+            7 => Self::ArmTimer,
+            8 => Self::DisarmTimer,
+            9 => Self::Acknowledge,
+            10 => Self::EndOfInterrupt,
+            11 => Self::Mpidr,
+            12 => Self::SecondaryEntry,
+            _ => return None,
+        })
+    }
+}
+
+/// Obeys the host for ever. `page` is the IPA of a granule of protected memory for the host calls.
+///
+/// Returns only if the host gives an answer that is no operation, or a host call is refused.
+pub fn run<P: GuestPe>(pe: &P, page: u64) {
+    let mut report = [0; 31];
+    loop {
+        let Some(answer) = call_host(pe, page, &report) else {
+            return;
+        };
+        let Some(operation) = Operation::decode(answer[0]) else {
+            return;
+        };
+        report = [0; 31];
+        report[0] = answer[0];
+        carry_out(pe, operation, &answer[1..], &mut report[1..]);
+    }
+}
+
+fn carry_out<P: GuestPe>(pe: &P, operation: Operation, arguments: &[u64], report: &mut [u64]) {
+    match operation {
+        Operation::Nothing => {}
+        Operation::Smc => {
+            let mut registers = Registers::default();
+            registers.0[..SMC_REGISTERS].copy_from_slice(&arguments[..SMC_REGISTERS]);
+            pe.smc(&mut registers);
+            report[..SMC_REGISTERS].copy_from_slice(&registers.0[..SMC_REGISTERS]);
+        }
+        Operation::Read => report[0] = pe.read(arguments[0]),
+        Operation::Write => pe.write(arguments[0], arguments[1]),
+        Operation::LoadDevice => report[0] = pe.load_device(arguments[0]).into(),
+        Operation::StoreDevice => pe.store_device(arguments[0], arguments[1] as u32),
+        Operation::Wait => pe.wait_for_interrupt(),
+        Operation::ArmTimer => pe.arm_timer(pe.counter().wrapping_add(arguments[0])),
+        Operation::DisarmTimer => pe.disarm_timer(),
+        Operation::Acknowledge => report[0] = pe.acknowledge_interrupt().map_or(1023, u64::from),
+        Operation::EndOfInterrupt => pe.end_of_interrupt(arguments[0] as u32),
+        Operation::Mpidr => report[0] = pe.mpidr(),
+        Operation::SecondaryEntry => report[0] = pe.secondary_entry(),
+    }
+}
+
+/// One host call with X0 to X30 from `report`; the host's answer, or `None` if the RMM refuses the call.
+fn call_host<P: GuestPe>(pe: &P, page: u64, report: &[u64; 31]) -> Option<[u64; 31]> {
+    let call = HostCall {
+        imm: IMMEDIATE,
+        gprs: *report,
+    };
+    for (index, word) in call.words().into_iter().enumerate() {
+        pe.write(page + 8 * index as u64, word);
+    }
+    Rsi::new(pe).host_call(page).ok()?;
+    Some(core::array::from_fn(|i| pe.read(page + 8 * (i as u64 + 1))))
+}
