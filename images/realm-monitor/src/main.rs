@@ -1,4 +1,5 @@
-//! Bootable image.
+//! Bootable image: the Realm Management Monitor.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+
 #[cfg(not(target_os = "none"))]
 fn main() {}

@@ -1,0 +1,107 @@
+//! The virtual CPU interface of the GIC: the host's list registers for the realm, and the realm's own state of it.
+
+use crate::common::barrier::isb;
+use crate::{read_sysreg, write_sysreg};
+use realm_monitor::platform::RecContext;
+use realm_monitor::rec::layout::{
+    ICH_AP0R, ICH_AP1R, ICH_HCR_EL2, ICH_LRS, ICH_MISR_EL2, ICH_VMCR_EL2,
+};
+
+/// How many registers of each kind the CPU interface has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registers {
+    list: usize,
+    active: usize,
+}
+
+impl Registers {
+    /// From ICH_VTR_EL2.
+    pub const fn of(ich_vtr: u64) -> Self {
+        let preemption_bits = (ich_vtr >> 26 & 7) + 1;
+        Self {
+            list: (ich_vtr & 0x1F) as usize + 1,
+            active: match preemption_bits {
+                7 => 4,
+                6 => 2,
+                _ => 1,
+            },
+        }
+    }
+
+    /// Loads the realm's state and turns the virtual CPU interface on as ICH_HCR_EL2 of the REC says.
+    pub fn load(self, rec: RecContext<'_>) {
+        macro_rules! lists {
+            ($($n:literal $name:literal)*) => {
+                // SAFETY: the virtual CPU interface signals to EL1 only.
+                $( if $n < self.list { unsafe { write_sysreg!($name, rec.get(ICH_LRS + $n)) } } )*
+            };
+        }
+        list_registers!(lists);
+        macro_rules! actives {
+            ($($n:literal $group0:literal $group1:literal)*) => {
+                $( if $n < self.active {
+                    // SAFETY: as above.
+                    unsafe {
+                        write_sysreg!($group0, rec.get(ICH_AP0R + $n));
+                        write_sysreg!($group1, rec.get(ICH_AP1R + $n));
+                    }
+                } )*
+            };
+        }
+        active_registers!(actives);
+        // SAFETY: as above.
+        unsafe {
+            write_sysreg!("s3_4_c12_c11_7", rec.get(ICH_VMCR_EL2));
+            write_sysreg!("s3_4_c12_c11_0", rec.get(ICH_HCR_EL2));
+        }
+    }
+
+    /// Saves the realm's state and turns the virtual CPU interface off.
+    pub fn store(self, rec: RecContext<'_>) {
+        macro_rules! lists {
+            ($($n:literal $name:literal)*) => {
+                $( if $n < self.list { rec.set(ICH_LRS + $n, read_sysreg!($name)) } )*
+            };
+        }
+        list_registers!(lists);
+        macro_rules! actives {
+            ($($n:literal $group0:literal $group1:literal)*) => {
+                $( if $n < self.active {
+                    rec.set(ICH_AP0R + $n, read_sysreg!($group0));
+                    rec.set(ICH_AP1R + $n, read_sysreg!($group1));
+                } )*
+            };
+        }
+        active_registers!(actives);
+        rec.set(ICH_VMCR_EL2, read_sysreg!("s3_4_c12_c11_7"));
+        rec.set(ICH_HCR_EL2, read_sysreg!("s3_4_c12_c11_0"));
+        rec.set(ICH_MISR_EL2, read_sysreg!("s3_4_c12_c11_2"));
+        // SAFETY: as in `load`.
+        unsafe { write_sysreg!("s3_4_c12_c11_0", 0) };
+        isb();
+    }
+}
+
+/// ICH_LR0_EL2 to ICH_LR15_EL2.
+macro_rules! list_registers {
+    ($callback:ident) => {
+        $callback! {
+            0 "s3_4_c12_c12_0" 1 "s3_4_c12_c12_1" 2 "s3_4_c12_c12_2" 3 "s3_4_c12_c12_3"
+            4 "s3_4_c12_c12_4" 5 "s3_4_c12_c12_5" 6 "s3_4_c12_c12_6" 7 "s3_4_c12_c12_7"
+            8 "s3_4_c12_c13_0" 9 "s3_4_c12_c13_1" 10 "s3_4_c12_c13_2" 11 "s3_4_c12_c13_3"
+            12 "s3_4_c12_c13_4" 13 "s3_4_c12_c13_5" 14 "s3_4_c12_c13_6" 15 "s3_4_c12_c13_7"
+        }
+    };
+}
+use list_registers;
+
+/// ICH_AP0R0_EL2 to ICH_AP0R3_EL2 and ICH_AP1R0_EL2 to ICH_AP1R3_EL2.
+macro_rules! active_registers {
+    ($callback:ident) => {
+        $callback! {
+            0 "s3_4_c12_c8_0" "s3_4_c12_c9_0" 1 "s3_4_c12_c8_1" "s3_4_c12_c9_1"
+            2 "s3_4_c12_c8_2" "s3_4_c12_c9_2" 3 "s3_4_c12_c8_3" "s3_4_c12_c9_3"
+        }
+    };
+}
+use active_registers;

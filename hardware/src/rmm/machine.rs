@@ -1,0 +1,115 @@
+//! The machine as all PEs share it: memory windows, EL3's services, TLB maintenance.
+
+use crate::common::barrier::dsb_ishst;
+use crate::read_sysreg;
+use crate::rmm::{non_secure, smc, tlb};
+use cca_abi::el3::Command;
+use core::arch::asm;
+use core::sync::atomic::{AtomicU16, AtomicU64};
+use realm_monitor::platform::{AccessFault, CpuFeatures, Granule, Platform, TlbScope};
+
+/// The machine. One value exists, made at cold boot.
+#[derive(Debug)]
+pub struct Machine {
+    cpu: CpuFeatures,
+    granule_states: &'static [AtomicU16],
+    /// Bytes that DC ZVA clears, 0 if the instruction is not to be used.
+    zero_block: usize,
+}
+
+impl Machine {
+    /// The machine with storage for its granule states.
+    pub fn new(cpu: CpuFeatures, granule_states: &'static [AtomicU16]) -> Self {
+        // DCZID_EL0: DZP in bit 4, log2 of the number of words below.
+        let zero = read_sysreg!("dczid_el0");
+        let zero_block = if zero & 1 << 4 != 0 {
+            0
+        } else {
+            4 << (zero & 0xF)
+        };
+        Self {
+            cpu,
+            granule_states,
+            zero_block,
+        }
+    }
+}
+
+/// A granule address, checked: what is not a granule of the window is a bug of the caller.
+fn granule_address(pa: u64) -> u64 {
+    assert!(
+        pa.is_multiple_of(4096),
+        "{pa:#x} is not the address of a granule"
+    );
+    pa
+}
+
+impl Platform for Machine {
+    fn granule_states(&self) -> &[AtomicU16] {
+        self.granule_states
+    }
+
+    fn granule(&self, pa: u64) -> &Granule {
+        let words = granule_address(pa) as *const [AtomicU64; 512];
+        // SAFETY: the Realm window maps every DRAM bank at its physical address for good; an address elsewhere faults
+        // and stops this PE. All accesses to granules are atomic or made by instructions outside the language, and any
+        // bit pattern is a value. Memory of the image is never a granule: EL3 does not let the host delegate it.
+        unsafe { &*words }
+    }
+
+    fn read_non_secure(&self, pa: u64, offset: usize, into: &mut [u64]) -> Result<(), AccessFault> {
+        non_secure::read(pa + offset as u64, into)
+    }
+
+    fn write_non_secure(&self, pa: u64, offset: usize, from: &[u64]) -> Result<(), AccessFault> {
+        non_secure::write(pa + offset as u64, from)
+    }
+
+    fn copy_from_non_secure(&self, src: u64, dst: u64) -> Result<(), AccessFault> {
+        // SAFETY: as for `granule`.
+        unsafe { non_secure::copy_granule(src, granule_address(dst)) }
+    }
+
+    fn zero_granule(&self, pa: u64) {
+        if self.zero_block == 0 {
+            for word in self.granule(pa) {
+                word.store(0, core::sync::atomic::Ordering::Relaxed);
+            }
+            return;
+        }
+        let mut at = granule_address(pa);
+        let end = at + 4096;
+        while at < end {
+            // SAFETY: as for `granule`; the block is at most 2 KiB and lies in the granule.
+            unsafe { asm!("dc zva, {at}", at = in(reg) at, options(nostack, preserves_flags)) };
+            at += self.zero_block as u64;
+        }
+    }
+
+    fn gtsi_delegate(&self, pa: u64) -> Result<(), i64> {
+        service(Command::GtsiDelegate, pa)
+    }
+
+    fn gtsi_undelegate(&self, pa: u64) -> Result<(), i64> {
+        service(Command::GtsiUndelegate, pa)
+    }
+
+    fn invalidate(&self, scope: TlbScope) {
+        tlb::invalidate(scope);
+    }
+
+    fn publish_tables(&self) {
+        dsb_ishst();
+    }
+
+    fn cpu(&self) -> &CpuFeatures {
+        &self.cpu
+    }
+}
+
+fn service(command: Command, argument: u64) -> Result<(), i64> {
+    match smc::service(u64::from(command.function_id()), argument) {
+        0 => Ok(()),
+        code => Err(code),
+    }
+}

@@ -1,0 +1,237 @@
+//! One PE: the way into a realm and back.
+//!
+//! A realm's registers stay in the PE from the first [`Pe::run`] of a REC entry until [`Pe::save`], so that an exit that
+//! the RMM answers itself costs general-purpose registers only. Stage 2 stays on meanwhile: translation at EL2 is not
+//! affected by it.
+
+use crate::common::barrier::isb;
+use crate::rmm::cpu::Optional;
+use crate::rmm::el1::{self, HostRegisters};
+use crate::rmm::entry::HCR_MONITOR;
+use crate::rmm::gic;
+use crate::rmm::simd::{FP_ON, HostSimd};
+use crate::{read_sysreg, write_sysreg};
+use core::arch::global_asm;
+use realm_monitor::platform::{CpuFeatures, Exception, ProcessingElement, RecContext, Stage2};
+use realm_monitor::rec::layout::{
+    CNTHCTL_EL2, CPTR_EL2, GPRS, HCR_EL2, MDCR_EL2, PC, PSTATE, SysReg, VMPIDR_EL2, VSESR_EL2,
+};
+
+global_asm!(
+    r#"
+    .pushsection .text.rmm_realm, "ax"
+    // Enters the realm whose REC granule X0 points to; returns the kind of the exception that ended it, with the
+    // general registers, PC and PSTATE back in the granule.
+rmm_realm_enter:
+    stp     x19, x20, [sp, #-112]!
+    stp     x21, x22, [sp, #16]
+    stp     x23, x24, [sp, #32]
+    stp     x25, x26, [sp, #48]
+    stp     x27, x28, [sp, #64]
+    stp     x29, x30, [sp, #80]
+    str     x0, [sp, #96]
+    ldp     x1, x2, [x0, #{pc}]
+    ldr     x3, [x0, #{sp_el0}]
+    msr     elr_el2, x1
+    msr     spsr_el2, x2
+    msr     sp_el0, x3
+    ldp     x2, x3, [x0, #({gprs} + 16)]
+    ldp     x4, x5, [x0, #({gprs} + 32)]
+    ldp     x6, x7, [x0, #({gprs} + 48)]
+    ldp     x8, x9, [x0, #({gprs} + 64)]
+    ldp     x10, x11, [x0, #({gprs} + 80)]
+    ldp     x12, x13, [x0, #({gprs} + 96)]
+    ldp     x14, x15, [x0, #({gprs} + 112)]
+    ldp     x16, x17, [x0, #({gprs} + 128)]
+    ldp     x18, x19, [x0, #({gprs} + 144)]
+    ldp     x20, x21, [x0, #({gprs} + 160)]
+    ldp     x22, x23, [x0, #({gprs} + 176)]
+    ldp     x24, x25, [x0, #({gprs} + 192)]
+    ldp     x26, x27, [x0, #({gprs} + 208)]
+    ldp     x28, x29, [x0, #({gprs} + 224)]
+    ldr     x30, [x0, #({gprs} + 240)]
+    ldp     x0, x1, [x0, #{gprs}]
+    eret
+    // Nothing behind an ERET may be executed, not even speculatively.
+    dsb     nsh
+    isb
+
+    // From the vectors: the realm's X0 and X1 are on the stack, X0 is the kind of the exception.
+    .global rmm_realm_exit
+rmm_realm_exit:
+    ldr     x1, [sp, #(16 + 96)]
+    stp     x2, x3, [x1, #({gprs} + 16)]
+    stp     x4, x5, [x1, #({gprs} + 32)]
+    stp     x6, x7, [x1, #({gprs} + 48)]
+    stp     x8, x9, [x1, #({gprs} + 64)]
+    stp     x10, x11, [x1, #({gprs} + 80)]
+    stp     x12, x13, [x1, #({gprs} + 96)]
+    stp     x14, x15, [x1, #({gprs} + 112)]
+    stp     x16, x17, [x1, #({gprs} + 128)]
+    stp     x18, x19, [x1, #({gprs} + 144)]
+    stp     x20, x21, [x1, #({gprs} + 160)]
+    stp     x22, x23, [x1, #({gprs} + 176)]
+    stp     x24, x25, [x1, #({gprs} + 192)]
+    stp     x26, x27, [x1, #({gprs} + 208)]
+    stp     x28, x29, [x1, #({gprs} + 224)]
+    str     x30, [x1, #({gprs} + 240)]
+    ldp     x2, x3, [sp], #16
+    stp     x2, x3, [x1, #{gprs}]
+    mrs     x2, elr_el2
+    mrs     x3, spsr_el2
+    stp     x2, x3, [x1, #{pc}]
+    mrs     x2, sp_el0
+    str     x2, [x1, #{sp_el0}]
+    ldp     x21, x22, [sp, #16]
+    ldp     x23, x24, [sp, #32]
+    ldp     x25, x26, [sp, #48]
+    ldp     x27, x28, [sp, #64]
+    ldp     x29, x30, [sp, #80]
+    ldp     x19, x20, [sp], #112
+    ret
+    .popsection
+    "#,
+    gprs = const GPRS * 8,
+    pc = const PC * 8,
+    sp_el0 = const SysReg::SpEl0.word() * 8,
+);
+
+const _: () = assert!(PSTATE == PC + 1);
+
+unsafe extern "C" {
+    fn rmm_realm_enter(rec: *mut u64) -> u64;
+}
+
+// Kinds of exception as the vectors number them.
+const SYNC: u64 = 0;
+const IRQ: u64 = 1;
+const FIQ: u64 = 2;
+
+/// HCR_EL2: a virtual SError is pending.
+const VSE: u64 = 1 << 8;
+
+/// Exception class of a trapped FP or Advanced SIMD access.
+const EC_FP: u64 = 0x07;
+
+/// A PE. Exactly one value exists per PE, owned by its service loop.
+#[derive(Debug)]
+pub struct Pe {
+    optional: Optional,
+    gic: gic::Registers,
+    /// Whether a realm's EL1 registers and virtual CPU interface are in the PE.
+    loaded: bool,
+    /// Whether a realm's SIMD registers are in the PE.
+    simd_loaded: bool,
+    host: HostRegisters,
+    host_simd: HostSimd,
+}
+
+impl Pe {
+    /// This PE, nothing loaded.
+    pub fn new(features: &CpuFeatures) -> Self {
+        let optional = Optional::of(&features.ids);
+        Self {
+            optional,
+            gic: gic::Registers::of(features.ich_vtr),
+            loaded: false,
+            simd_loaded: false,
+            host: HostRegisters::default(),
+            host_simd: HostSimd::new(optional.sve),
+        }
+    }
+
+    fn load(&mut self, rec: RecContext<'_>, stage2: &Stage2) {
+        self.host.save(self.optional);
+        // SAFETY: all of these configure EL1 and EL0 only. Stage 2 is still off: HCR_EL2 is the RMM's.
+        unsafe {
+            write_sysreg!("cnthctl_el2", rec.get(CNTHCTL_EL2));
+            write_sysreg!("vtcr_el2", stage2.vtcr);
+            write_sysreg!("vttbr_el2", stage2.vttbr);
+            write_sysreg!("vmpidr_el2", rec.get(VMPIDR_EL2));
+        }
+        // The timer masks must hold before the timers can assert.
+        isb();
+        el1::load(rec, self.optional);
+        self.gic.load(rec);
+        isb();
+        self.loaded = true;
+    }
+}
+
+impl ProcessingElement for Pe {
+    fn run(&mut self, rec: RecContext<'_>, stage2: &Stage2) -> Exception {
+        if self.loaded {
+            // SAFETY: EL1 timers only.
+            unsafe { write_sysreg!("cnthctl_el2", rec.get(CNTHCTL_EL2)) };
+        } else {
+            self.load(rec, stage2);
+        }
+        if self.optional.ras {
+            // SAFETY: the syndrome of a virtual SError of the realm. VSESR_EL2.
+            unsafe { write_sysreg!("s3_4_c5_c2_3", rec.get(VSESR_EL2)) };
+        }
+        // SAFETY: debug and performance monitors of EL1; and the realm's HCR_EL2, under which EL2 runs as before (E2H is
+        // set in both; interrupts are masked).
+        unsafe {
+            write_sysreg!("mdcr_el2", rec.get(MDCR_EL2));
+            write_sysreg!("hcr_el2", rec.get(HCR_EL2));
+        }
+        let exception = loop {
+            let simd = if self.simd_loaded { FP_ON } else { 0 };
+            // SAFETY: traps for lower exception levels, and for SIMD at EL2, which compiled code does not use.
+            unsafe { write_sysreg!("cptr_el2", rec.get(CPTR_EL2) | simd) };
+            // SAFETY: the REC is this PE's alone while it runs (atomics only, so what others do is not undefined
+            // behaviour). The realm cannot reach the RMM's memory: stage 2 maps only granules that the monitor gave it.
+            let kind = unsafe { rmm_realm_enter(rec.0[GPRS].as_ptr()) };
+            let esr = read_sysreg!("esr_el2");
+            match kind {
+                SYNC if esr >> 26 & 0x3F == EC_FP && !self.simd_loaded => {
+                    self.host_simd.give_to(rec);
+                    self.simd_loaded = true;
+                }
+                SYNC => {
+                    break Exception::Sync {
+                        esr,
+                        far: read_sysreg!("far_el2"),
+                        hpfar: read_sysreg!("hpfar_el2"),
+                    };
+                }
+                IRQ => break Exception::Irq,
+                FIQ => break Exception::Fiq,
+                _ => break Exception::SError { esr },
+            }
+        };
+        // A virtual SError that the realm has taken must not be injected again.
+        if rec.get(HCR_EL2) & VSE != 0 && read_sysreg!("hcr_el2") & VSE == 0 {
+            rec.set(HCR_EL2, rec.get(HCR_EL2) & !VSE);
+        }
+        el1::store_timers(rec);
+        exception
+    }
+
+    fn save(&mut self, rec: RecContext<'_>) {
+        if !self.loaded {
+            return;
+        }
+        // SAFETY: back to the RMM's own; stage 2 is off before the realm's stage 1 registers go.
+        unsafe { write_sysreg!("hcr_el2", HCR_MONITOR) };
+        isb();
+        self.gic.store(rec);
+        el1::store(rec, self.optional);
+        self.host.restore(self.optional);
+        if self.simd_loaded {
+            self.host_simd.take_from(rec);
+            self.simd_loaded = false;
+        }
+        self.loaded = false;
+    }
+
+    fn interrupt_pending(&self) -> bool {
+        read_sysreg!("isr_el1") != 0
+    }
+
+    fn counter(&self) -> u64 {
+        isb();
+        read_sysreg!("cntpct_el0")
+    }
+}
