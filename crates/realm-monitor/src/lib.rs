@@ -4,12 +4,16 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod commands;
 pub mod granule;
 pub mod measurement;
 pub mod monitor;
 pub mod platform;
+mod psci;
 pub mod realm;
 pub mod rec;
+mod rsi;
 pub mod rtt;
+mod smc;
 
 pub use monitor::Monitor;

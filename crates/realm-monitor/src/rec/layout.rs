@@ -18,9 +18,11 @@ pub const PC: usize = 31;
 /// Processor state of the realm (SPSR_EL2 on entry).
 pub const PSTATE: usize = 32;
 
-/// HCR_EL2 for this run. Loaded, never stored.
+/// HCR_EL2 for this run. Loaded; stored too if bit 8 (VSE) is set, because the PE clears that bit when the realm
+/// takes the virtual SError.
 pub const HCR_EL2: usize = 33;
-/// MDCR_EL2 for this run. Loaded, never stored.
+/// MDCR_EL2 for this run, with HPMN (bits 4:0) zero: the processing element inserts the number of event counters that
+/// the PE has. Loaded, never stored.
 pub const MDCR_EL2: usize = 34;
 /// CPTR_EL2 (layout with HCR_EL2.E2H = 1) at entry, with FP, SVE and SME trapped: the lazy SIMD switch
 /// opens it. Loaded, never stored.
@@ -107,8 +109,6 @@ pub const LAST_EXIT: usize = 201;
 pub const LAST_ESR: usize = 202;
 /// FAR_EL2 of the last exit, complete.
 pub const LAST_FAR: usize = 203;
-/// HPFAR_EL2 of the last exit.
-pub const LAST_HPFAR: usize = 204;
 /// Timer outputs as reported by the last exit record: bit 0 virtual, bit 1 physical.
 pub const TIMERS_REPORTED: usize = 205;
 /// VTTBR_EL2 of the realm. Constant for the life of the REC.

@@ -1,0 +1,129 @@
+//! What becomes of an exception that a realm caused.
+
+mod abort;
+mod id_registers;
+mod system_register;
+
+use aarch64_formats::esr::{Esr, class, fault, field};
+
+use self::id_registers::RealmFeatures;
+use self::system_register::Response;
+use super::exit::{Exit, Syndrome};
+use super::running::{Next, RunningRec};
+use super::{control, inject, layout};
+use crate::platform::{Exception, Platform, ProcessingElement};
+use crate::smc;
+
+/// WFIT and WFET: the number of the timeout register, ISS.RN.
+const WFX_RN_SHIFT: u32 = 5;
+
+/// Decides what follows an exception.
+pub(super) fn handle<P: Platform>(
+    running: &RunningRec<'_, P>,
+    pe: &mut impl ProcessingElement,
+    exception: Exception,
+) -> Next {
+    let (esr, far, hpfar) = match exception {
+        Exception::Irq => return Next::Exit(Exit::Irq),
+        Exception::Fiq => return Next::Exit(Exit::Fiq),
+        Exception::SError { esr } => {
+            pe.save(running.context);
+            return system_error(running, Esr::from_bits(esr));
+        }
+        Exception::Sync { esr, far, hpfar } => (Esr::from_bits(esr), far, hpfar),
+    };
+    if esr.class() == class::SMC64 {
+        // Calls that are answered here touch general-purpose registers and PC only.
+        return smc::handle(running);
+    }
+    pe.save(running.context);
+    match esr.class() {
+        class::WFX => wait(running, esr),
+        class::SYSREG => system_register(running, esr),
+        class::DATA_ABORT_LOWER => abort::data(running, esr, far, hpfar),
+        class::INSTRUCTION_ABORT_LOWER => abort::instruction(running, esr, far, hpfar),
+        // HVC (the PC is behind it already), SVE, SME, and whatever else is trapped because the realm does not
+        // have it.
+        _ => undefined(running),
+    }
+}
+
+fn undefined<P: Platform>(running: &RunningRec<'_, P>) -> Next {
+    inject::undefined(running.context);
+    Next::Resume
+}
+
+fn wait<P: Platform>(running: &RunningRec<'_, P>, esr: Esr) -> Next {
+    let instruction = esr.bits() & field::TI;
+    // WFIT and WFET name the register with the timeout.
+    let value = if instruction >= 2 {
+        running
+            .context
+            .gpr((esr.bits() >> WFX_RN_SHIFT & 0x1F) as usize)
+    } else {
+        0
+    };
+    running.context.advance_pc();
+    Next::Exit(Exit::Sync(Syndrome {
+        esr: esr.bits() & (field::EC | field::TI),
+        value,
+        ..Syndrome::default()
+    }))
+}
+
+fn system_register<P: Platform>(running: &RunningRec<'_, P>, esr: Esr) -> Next {
+    let context = running.context;
+    let transfer = esr.system_register().transfer;
+    let realm = || {
+        let realm = running.realm();
+        RealmFeatures {
+            num_bps: realm.num_bps(),
+            num_wps: realm.num_wps(),
+        }
+    };
+    match system_register::respond(esr, running.platform().cpu(), realm) {
+        Response::Value(value) => context.set_gpr(transfer, value),
+        Response::Ignored => {}
+        Response::Undefined => return undefined(running),
+        Response::Forward { esr } => {
+            context.advance_pc();
+            let value = context.gpr(transfer);
+            return Next::Exit(Exit::Sync(Syndrome {
+                esr,
+                value,
+                ..Syndrome::default()
+            }));
+        }
+    }
+    context.advance_pc();
+    Next::Resume
+}
+
+/// An SError while the realm ran. What cannot be contained stops the machine; what the realm can act on it gets as a
+/// virtual SError; the host learns of all of them.
+fn system_error<P: Platform>(running: &RunningRec<'_, P>, esr: Esr) -> Next {
+    const UNRECOVERABLE: u64 = 1;
+    const RESTARTABLE: u64 = 2;
+    const RECOVERABLE: u64 = 3;
+    const CORRECTED: u64 = 6;
+    let described = esr.bits() & field::IDS == 0 && esr.fault_status() == fault::ASYNCHRONOUS;
+    match (esr.bits() & field::AET) >> 10 {
+        UNRECOVERABLE | RECOVERABLE if described => {
+            let context = running.context;
+            context.set(layout::VSESR_EL2, esr.bits() & 0x1FF_FFFF);
+            context.set(
+                layout::HCR_EL2,
+                context.get(layout::HCR_EL2) | control::HCR_VSE,
+            );
+        }
+        RESTARTABLE | CORRECTED if described => {}
+        _ => panic!(
+            "uncontainable SError while a realm ran, ESR_EL2 {:#x}",
+            esr.bits()
+        ),
+    }
+    let shown = field::EC | field::IDS | field::AET | field::EA | field::FSC;
+    Next::Exit(Exit::SError {
+        esr: esr.bits() & shown,
+    })
+}

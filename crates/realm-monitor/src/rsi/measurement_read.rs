@@ -1,0 +1,27 @@
+//! RSI_MEASUREMENT_READ: a measurement of the calling realm.
+
+use cca_abi::rsi::MEASUREMENTS;
+use cca_abi::rsi::measurement_read::{Condition, Input, Output};
+
+use super::Stop;
+use crate::granule::Rd;
+use crate::platform::Platform;
+use crate::rec::RunningRec;
+
+pub(super) fn handle<P: Platform>(
+    running: &RunningRec<'_, P>,
+    input: &Input,
+) -> Result<Output, Stop<Condition, Output>> {
+    if input.index >= MEASUREMENTS as u64 {
+        return Err(Condition::Index.into());
+    }
+    // Another REC of the realm may be extending it.
+    let rd = running.monitor().lock_owned::<Rd>(running.rd());
+    let measurement = rd
+        .realm(running.platform())
+        .measurement(input.index as usize);
+    let words = measurement.as_chunks().0;
+    Ok(Output {
+        value: core::array::from_fn(|i| u64::from_le_bytes(words[i])),
+    })
+}
