@@ -120,7 +120,11 @@ impl GranuleAddress {
     /// The granule at a physical address, if the address is aligned to a granule.
     #[must_use]
     pub const fn new(address: u64) -> Option<Self> {
-        if address.is_multiple_of(GRANULE) { Some(Self(address)) } else { None }
+        if address.is_multiple_of(GRANULE) {
+            Some(Self(address))
+        } else {
+            None
+        }
     }
 
     /// The physical address in bytes.
@@ -162,7 +166,11 @@ impl PageAddress {
     /// The page at a physical address, if the address is aligned to a page of that size.
     #[must_use]
     pub const fn new(address: u64, size: PageSize) -> Option<Self> {
-        if address.is_multiple_of(size.bytes()) { Some(Self(address)) } else { None }
+        if address.is_multiple_of(size.bytes()) {
+            Some(Self(address))
+        } else {
+            None
+        }
     }
 
     /// The physical address in bytes.
@@ -238,7 +246,10 @@ impl IpaRange {
     #[must_use]
     pub const fn new(base: Ipa, top: Ipa) -> Option<Self> {
         if base.is_granule_aligned() && top.is_granule_aligned() && base.0 < top.0 {
-            Some(Self { base: base.0, top: top.0 })
+            Some(Self {
+                base: base.0,
+                top: top.0,
+            })
         } else {
             None
         }

@@ -1,0 +1,138 @@
+//! The host: one monitor, one allocator, one ledger, any number of realms.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use cca_abi::rmi::feature_register::FeatureRegister0;
+use cca_abi::rmi::{Command, InterfaceVersion, features, version};
+use spin::Mutex;
+
+use crate::client::Client;
+use crate::error::{About, Error};
+use crate::ledger::{Account, Granules, Quarantined, RealmId};
+use crate::supply::PageSupply;
+use crate::transport::SmcTransport;
+use crate::units::GranuleCount;
+
+const VMIDS: usize = 256;
+
+/// What hosts realms: the monitor that was found behind a transport, the embedder's allocator, and the ledger of
+/// everything that one was given of the other.
+///
+/// It is shared by all threads and has to outlive its realms.
+pub struct Host<T, M> {
+    granules: Granules<T, M>,
+    features: FeatureRegister0,
+    next_realm: AtomicU32,
+    vmids: Mutex<[bool; VMIDS]>,
+}
+
+impl<T: SmcTransport, M: PageSupply> Host<T, M> {
+    /// Looks for a monitor and reads its features.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoMonitor`] if there is none, [`Error::Version`] if it does not speak RMI 1.0, or what it answered to
+    /// `RMI_FEATURES`.
+    pub fn new(transport: T, supply: M) -> Result<Self, Error> {
+        let client = Client::new(transport);
+        if let Err(refused) = client.version(version::Input {
+            req: InterfaceVersion::V1_0.encode(),
+        }) {
+            return Err(if refused.refusal.code().is_none() {
+                Error::NoMonitor
+            } else {
+                Error::Version {
+                    lower: InterfaceVersion::decode(refused.output.lower),
+                    higher: InterfaceVersion::decode(refused.output.higher),
+                }
+            });
+        }
+        let value = client
+            .features(features::Input { index: 0 })
+            .about(0)?
+            .value;
+        let features = FeatureRegister0::decode(value);
+        if usize::from(features.gicv3_num_lrs) >= 16 {
+            return Err(Error::Answer {
+                command: Command::Features,
+                what: "too many list registers",
+                value,
+            });
+        }
+        Ok(Self {
+            granules: Granules::new(client, supply),
+            features,
+            next_realm: AtomicU32::new(1),
+            vmids: Mutex::new([false; VMIDS]),
+        })
+    }
+
+    /// What the monitor supports.
+    pub const fn features(&self) -> &FeatureRegister0 {
+        &self.features
+    }
+
+    /// How many list registers a host may use: the feature field plus one (RMM specification 1.0-rel0, B4.4).
+    pub const fn list_registers(&self) -> usize {
+        self.features.gicv3_num_lrs as usize + 1
+    }
+
+    /// The typed client, for commands that this crate has no use for.
+    ///
+    /// What it changes behind the ledger's back is the caller's own business.
+    pub const fn client(&self) -> &Client<T> {
+        self.granules.client()
+    }
+
+    /// The embedder's allocator.
+    pub const fn supply(&self) -> &M {
+        self.granules.supply()
+    }
+
+    /// The granule account of all realms, ever.
+    pub fn account(&self) -> Account {
+        self.granules.account()
+    }
+
+    /// Host pages that realms hold now, quarantined ones included.
+    pub fn pages_held(&self) -> usize {
+        self.granules.pages()
+    }
+
+    /// Calls `f` for each granule in quarantine, in ascending order of address.
+    pub fn for_each_quarantined(&self, f: impl FnMut(Quarantined)) {
+        self.granules.for_each_quarantined(f);
+    }
+
+    /// Tries once more to undelegate every granule in quarantine; returns how many came back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Ledger`] if two threads retry at the same moment and one finds a granule already returned.
+    pub fn retry_quarantine(&self) -> Result<GranuleCount, Error> {
+        self.granules.retry_quarantine()
+    }
+
+    pub(crate) const fn granules(&self) -> &Granules<T, M> {
+        &self.granules
+    }
+
+    pub(crate) fn new_realm_id(&self) -> RealmId {
+        RealmId(self.next_realm.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Reserves a VMID. All have bits 15:8 clear, so that they are valid on every CPU.
+    pub(crate) fn take_vmid(&self) -> Result<u16, Error> {
+        let mut vmids = self.vmids.lock();
+        let free = vmids
+            .iter()
+            .position(|&taken| !taken)
+            .ok_or(Error::NoVmid)?;
+        vmids[free] = true;
+        Ok(free as u16)
+    }
+
+    pub(crate) fn free_vmid(&self, vmid: u16) {
+        self.vmids.lock()[usize::from(vmid)] = false;
+    }
+}

@@ -1,0 +1,621 @@
+//! The book itself: the state of every granule of every page that the host took for its realms.
+//!
+//! Nothing here calls the monitor or the allocator, and no operation but [`Book::open`] and [`Book::add_page`]
+//! allocates.
+
+use alloc::collections::BTreeMap;
+use core::fmt;
+
+use crate::error::Error;
+use crate::units::{GranuleAddress, PageAddress, PageSize};
+
+/// A realm, as the ledger names it: a number that is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RealmId(pub(crate) u32);
+
+impl RealmId {
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// What a granule is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Purpose {
+    /// Realm descriptor.
+    RealmDescriptor = 0,
+    /// One of the starting-level tables.
+    RootTable = 1,
+    /// A translation table below the starting level.
+    Table = 2,
+    /// Realm memory.
+    Data = 3,
+    /// Realm execution context.
+    Rec = 4,
+    /// Auxiliary granule of a REC.
+    RecAuxiliary = 5,
+    /// Parameters of a command, or content to copy. The host's own.
+    Parameters = 6,
+    /// The page through which a REC is entered. The host's own.
+    Run = 7,
+    /// Memory that the host shares with a realm. The host's own.
+    Shared = 8,
+}
+
+impl Purpose {
+    const ALL: [Self; 9] = [
+        Self::RealmDescriptor,
+        Self::RootTable,
+        Self::Table,
+        Self::Data,
+        Self::Rec,
+        Self::RecAuxiliary,
+        Self::Parameters,
+        Self::Run,
+        Self::Shared,
+    ];
+
+    pub(super) const fn side(self) -> Side {
+        match self {
+            Self::Parameters | Self::Run | Self::Shared => Side::Host,
+            _ => Side::Monitor,
+        }
+    }
+}
+
+/// Which world the granules of a page are meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Host = 0,
+    Monitor = 1,
+}
+
+/// How many granules took which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Granules that the monitor took, in total.
+    pub delegated: u64,
+    /// Granules that it gave back, in total.
+    pub returned: u64,
+    /// Granules that it did not give back when asked, now. Their pages are not given to anybody.
+    pub quarantined: u64,
+}
+
+impl Account {
+    /// Granules that are delegated and in use, now.
+    #[must_use]
+    pub const fn in_use(&self) -> u64 {
+        self.delegated - self.returned - self.quarantined
+    }
+}
+
+/// The state of one granule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// The host's, unused.
+    Free,
+    /// The host's; the monitor does not take it.
+    SetAside,
+    /// The host's, in use or about to be delegated.
+    Held(Purpose),
+    /// Delegated.
+    Delegated(Purpose),
+    /// Delegated, of no use to anybody, and the monitor does not give it back.
+    Quarantined(Purpose),
+}
+
+/// A [`Slot`] in a byte: the kind above, the purpose below.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Packed(u8);
+
+impl Packed {
+    const FREE: Self = Self(0);
+
+    const fn pack(slot: Slot) -> Self {
+        Self(match slot {
+            Slot::Free => 0,
+            Slot::SetAside => 0x10,
+            Slot::Held(purpose) => 0x20 | purpose as u8,
+            Slot::Delegated(purpose) => 0x30 | purpose as u8,
+            Slot::Quarantined(purpose) => 0x40 | purpose as u8,
+        })
+    }
+
+    fn unpack(self) -> Slot {
+        let purpose = Purpose::ALL[usize::from(self.0 & 0xF)];
+        match self.0 >> 4 {
+            0 => Slot::Free,
+            1 => Slot::SetAside,
+            2 => Slot::Held(purpose),
+            3 => Slot::Delegated(purpose),
+            _ => Slot::Quarantined(purpose),
+        }
+    }
+}
+
+const NONE: u64 = u64::MAX;
+
+/// One host page.
+struct Page {
+    owner: RealmId,
+    side: Side,
+    listed: bool,
+    /// Low 16 bits of X0 of the last undelegate that failed in this page.
+    reason: u16,
+    slots: [Packed; PageSize::MAX_GRANULES],
+    /// The neighbours in the list of the owner's pages of this side that have a free slot.
+    next: u64,
+    previous: u64,
+}
+
+/// What the book keeps for a realm.
+struct Shelf {
+    /// The first page with a free slot, for each side.
+    first: [u64; 2],
+}
+
+/// The book.
+pub(super) struct Book {
+    size: PageSize,
+    pages: BTreeMap<u64, Page>,
+    shelves: BTreeMap<RealmId, Shelf>,
+    account: Account,
+}
+
+impl Book {
+    pub(super) const fn new(size: PageSize) -> Self {
+        Self {
+            size,
+            pages: BTreeMap::new(),
+            shelves: BTreeMap::new(),
+            account: Account {
+                delegated: 0,
+                returned: 0,
+                quarantined: 0,
+            },
+        }
+    }
+
+    pub(super) const fn account(&self) -> Account {
+        self.account
+    }
+
+    /// Pages in the book.
+    pub(super) fn pages(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// Starts to keep granules for a realm.
+    pub(super) fn open(&mut self, owner: RealmId) {
+        self.shelves.insert(owner, Shelf { first: [NONE; 2] });
+    }
+
+    /// Enters a page whose granules are all unused.
+    pub(super) fn add_page(&mut self, owner: RealmId, side: Side, page: PageAddress) {
+        let entry = Page {
+            owner,
+            side,
+            listed: false,
+            reason: 0,
+            slots: [Packed::FREE; PageSize::MAX_GRANULES],
+            next: NONE,
+            previous: NONE,
+        };
+        self.pages.insert(page.get(), entry);
+        self.relist(page.get());
+    }
+
+    /// Takes a free granule of the owner's pages, if there is one.
+    pub(super) fn take(&mut self, owner: RealmId, purpose: Purpose) -> Option<GranuleAddress> {
+        let first = self.shelves.get(&owner)?.first[purpose.side() as usize];
+        let page = self.pages.get_mut(&first)?;
+        let index = page.slots.iter().position(|&slot| slot == Packed::FREE)?;
+        page.slots[index] = Packed::pack(Slot::Held(purpose));
+        self.relist(first);
+        PageAddress::new(first, self.size).map(|page| page.granule(index))
+    }
+
+    /// Takes this very granule, which is free.
+    pub(super) fn take_at(
+        &mut self,
+        granule: GranuleAddress,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
+        self.change(granule, "unused", |slot| {
+            (slot == Slot::Free).then_some(Slot::Held(purpose))
+        })
+        .map(|_| ())
+    }
+
+    /// A held granule has been delegated.
+    pub(super) fn delegated(&mut self, granule: GranuleAddress) -> Result<(), Error> {
+        self.change(granule, "about to be delegated", |slot| match slot {
+            Slot::Held(purpose) => Some(Slot::Delegated(purpose)),
+            _ => None,
+        })?;
+        self.account.delegated += 1;
+        Ok(())
+    }
+
+    /// A held granule is not wanted by the monitor.
+    pub(super) fn set_aside(&mut self, granule: GranuleAddress) -> Result<(), Error> {
+        self.change(granule, "about to be delegated", |slot| match slot {
+            Slot::Held(_) => Some(Slot::SetAside),
+            _ => None,
+        })
+        .map(|_| ())
+    }
+
+    /// A held granule is not needed any more. If its whole page is free the page is out of the book, and the caller
+    /// gives it back to the allocator.
+    pub(super) fn released(
+        &mut self,
+        granule: GranuleAddress,
+    ) -> Result<Option<PageAddress>, Error> {
+        self.change(granule, "held by the host", |slot| match slot {
+            Slot::Held(_) => Some(Slot::Free),
+            _ => None,
+        })
+    }
+
+    /// A delegated granule has been undelegated. As for [`Book::released`].
+    pub(super) fn returned(
+        &mut self,
+        granule: GranuleAddress,
+    ) -> Result<Option<PageAddress>, Error> {
+        let mut was_quarantined = false;
+        let free = self.change(granule, "delegated", |slot| match slot {
+            Slot::Delegated(_) => Some(Slot::Free),
+            Slot::Quarantined(_) => {
+                was_quarantined = true;
+                Some(Slot::Free)
+            }
+            _ => None,
+        })?;
+        self.account.returned += 1;
+        self.account.quarantined -= u64::from(was_quarantined);
+        Ok(free)
+    }
+
+    /// A delegated granule could not be undelegated.
+    pub(super) fn quarantine(&mut self, granule: GranuleAddress, x0: u64) -> Result<(), Error> {
+        let mut is_new = true;
+        self.change(granule, "delegated", |slot| match slot {
+            Slot::Delegated(purpose) => Some(Slot::Quarantined(purpose)),
+            Slot::Quarantined(_) => {
+                is_new = false;
+                Some(slot)
+            }
+            _ => None,
+        })?;
+        self.account.quarantined += u64::from(is_new);
+        if let Some(page) = self.pages.get_mut(&granule.page(self.size).get()) {
+            page.reason = x0 as u16;
+        }
+        Ok(())
+    }
+
+    /// Checks that a granule is delegated for a purpose of a realm.
+    pub(super) fn expect(
+        &self,
+        granule: GranuleAddress,
+        owner: RealmId,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
+        let page = self.pages.get(&granule.page(self.size).get());
+        let slot = page.map(|page| {
+            (
+                page.owner,
+                page.slots[granule.index_in_page(self.size)].unpack(),
+            )
+        });
+        if slot == Some((owner, Slot::Delegated(purpose))) {
+            Ok(())
+        } else {
+            Err(Error::Ledger {
+                address: granule.get(),
+                what: "what the monitor says that it returns",
+            })
+        }
+    }
+
+    /// A page of the realm that holds only free and set-aside granules, taken out of the book.
+    pub(super) fn take_idle_page(&mut self, owner: RealmId) -> Option<PageAddress> {
+        let idle = |page: &Page| {
+            page.owner == owner
+                && page
+                    .slots
+                    .iter()
+                    .all(|slot| matches!(slot.unpack(), Slot::Free | Slot::SetAside))
+        };
+        let (&address, _) = self.pages.iter().find(|(_, page)| idle(page))?;
+        self.unlist(address);
+        self.pages.remove(&address);
+        PageAddress::new(address, self.size)
+    }
+
+    /// A granule of the realm that the host holds or that is delegated, if there is one.
+    pub(super) fn leftover(&self, owner: RealmId) -> Option<(GranuleAddress, Slot)> {
+        self.find(0, |page, slot| {
+            page.owner == owner && matches!(slot, Slot::Held(_) | Slot::Delegated(_))
+        })
+        .map(|(granule, slot, ..)| (granule, slot))
+    }
+
+    /// The first quarantined granule at or above an address: where, what for, whose, and the low bits of X0.
+    pub(super) fn quarantined_from(
+        &self,
+        from: u64,
+    ) -> Option<(GranuleAddress, Purpose, RealmId, u16)> {
+        self.find(from, |_, slot| matches!(slot, Slot::Quarantined(_)))
+            .and_then(|(granule, slot, owner, reason)| match slot {
+                Slot::Quarantined(purpose) => Some((granule, purpose, owner, reason)),
+                _ => None,
+            })
+    }
+
+    /// Stops to keep granules for a realm. Its quarantined granules stay.
+    pub(super) fn close(&mut self, owner: RealmId) {
+        for page in self.pages.values_mut().filter(|page| page.owner == owner) {
+            page.listed = false;
+            page.next = NONE;
+            page.previous = NONE;
+        }
+        self.shelves.remove(&owner);
+    }
+
+    fn find(
+        &self,
+        from: u64,
+        wanted: impl Fn(&Page, Slot) -> bool,
+    ) -> Option<(GranuleAddress, Slot, RealmId, u16)> {
+        let start = from & !(self.size.bytes() - 1);
+        self.pages.range(start..).find_map(|(&address, page)| {
+            let base = PageAddress::new(address, self.size)?;
+            (0..self.size.granules().get() as usize).find_map(|index| {
+                let granule = base.granule(index);
+                let slot = page.slots[index].unpack();
+                (granule.get() >= from && wanted(page, slot)).then_some((
+                    granule,
+                    slot,
+                    page.owner,
+                    page.reason,
+                ))
+            })
+        })
+    }
+
+    /// Changes the state of a granule. If that leaves its page all free, the page is taken out of the book and
+    /// returned.
+    fn change(
+        &mut self,
+        granule: GranuleAddress,
+        what: &'static str,
+        to: impl FnOnce(Slot) -> Option<Slot>,
+    ) -> Result<Option<PageAddress>, Error> {
+        let unknown = Error::Ledger {
+            address: granule.get(),
+            what,
+        };
+        let address = granule.page(self.size).get();
+        let page = self.pages.get_mut(&address).ok_or(unknown)?;
+        let slot = &mut page.slots[granule.index_in_page(self.size)];
+        *slot = Packed::pack(to(slot.unpack()).ok_or(unknown)?);
+        if page.slots.iter().all(|&slot| slot == Packed::FREE) {
+            self.unlist(address);
+            self.pages.remove(&address);
+            return Ok(PageAddress::new(address, self.size));
+        }
+        self.relist(address);
+        Ok(None)
+    }
+
+    /// Puts a page into its owner's list or takes it out, as it has free granules or not.
+    fn relist(&mut self, address: u64) {
+        let granules = self.size.granules().get() as usize;
+        let Some(page) = self.pages.get_mut(&address) else {
+            return;
+        };
+        let has_room = page.slots[..granules].contains(&Packed::FREE);
+        if !has_room {
+            self.unlist(address);
+        } else if !page.listed
+            && let Some(shelf) = self.shelves.get_mut(&page.owner)
+        {
+            let first = &mut shelf.first[page.side as usize];
+            page.listed = true;
+            page.previous = NONE;
+            page.next = *first;
+            let second = *first;
+            *first = address;
+            if let Some(second) = self.pages.get_mut(&second) {
+                second.previous = address;
+            }
+        }
+    }
+
+    fn unlist(&mut self, address: u64) {
+        let Some(page) = self.pages.get_mut(&address) else {
+            return;
+        };
+        if !page.listed {
+            return;
+        }
+        page.listed = false;
+        let (owner, side, next, previous) = (page.owner, page.side, page.next, page.previous);
+        if let Some(page) = self.pages.get_mut(&next) {
+            page.previous = previous;
+        }
+        if let Some(page) = self.pages.get_mut(&previous) {
+            page.next = next;
+        } else if let Some(shelf) = self.shelves.get_mut(&owner) {
+            shelf.first[side as usize] = next;
+        }
+    }
+}
+
+impl fmt::Debug for Book {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Book")
+            .field("account", &self.account)
+            .field("pages", &self.pages.len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+
+    const ONE: RealmId = RealmId(1);
+    const TWO: RealmId = RealmId(2);
+
+    fn book(size: PageSize, pages: &[(RealmId, Side, u64)]) -> Book {
+        let mut book = Book::new(size);
+        book.open(ONE);
+        book.open(TWO);
+        for &(owner, side, page) in pages {
+            book.add_page(owner, side, PageAddress::new(page, size).unwrap());
+        }
+        book
+    }
+
+    #[test]
+    fn a_page_is_returned_only_when_all_its_granules_are_back() {
+        // Every order of returning four granules of a 16K page.
+        for seed in 0..24 {
+            let mut book = book(PageSize::Size16K, &[(ONE, Side::Monitor, 0x8000)]);
+            let mut granules: std::vec::Vec<_> = (0..4)
+                .map(|_| book.take(ONE, Purpose::Rec).unwrap())
+                .collect();
+            assert_eq!(book.take(ONE, Purpose::Rec), None);
+            granules
+                .iter()
+                .for_each(|&granule| book.delegated(granule).unwrap());
+            let mut order = seed;
+            for left in (1..=4).rev() {
+                let granule = granules.remove(order % left);
+                order /= left;
+                let page = book.returned(granule).unwrap();
+                assert_eq!(page.is_some(), left == 1, "order {seed}");
+            }
+            assert_eq!(book.pages(), 0);
+            assert_eq!(
+                book.account(),
+                Account {
+                    delegated: 4,
+                    returned: 4,
+                    quarantined: 0
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn granules_of_two_realms_and_two_sides_never_share_a_page() {
+        let mut book = book(
+            PageSize::Size64K,
+            &[
+                (ONE, Side::Monitor, 0x1_0000),
+                (ONE, Side::Host, 0x2_0000),
+                (TWO, Side::Monitor, 0x3_0000),
+            ],
+        );
+        assert_eq!(book.take(ONE, Purpose::Data).unwrap().get(), 0x1_0000);
+        assert_eq!(book.take(TWO, Purpose::Data).unwrap().get(), 0x3_0000);
+        assert_eq!(book.take(ONE, Purpose::Run).unwrap().get(), 0x2_0000);
+        assert_eq!(book.take(TWO, Purpose::Run), None);
+        assert_eq!(book.take(ONE, Purpose::Table).unwrap().get(), 0x1_1000);
+    }
+
+    #[test]
+    fn nothing_is_returned_twice() {
+        let mut book = book(PageSize::Size16K, &[(ONE, Side::Monitor, 0x4000)]);
+        let granule = book.take(ONE, Purpose::Data).unwrap();
+        let other = book.take(ONE, Purpose::Data).unwrap();
+        assert!(book.returned(granule).is_err(), "it was never delegated");
+        book.delegated(granule).unwrap();
+        assert!(book.released(granule).is_err(), "it is delegated");
+        book.returned(granule).unwrap();
+        assert!(book.returned(granule).is_err(), "it is back already");
+        assert_eq!(
+            book.released(other).unwrap().map(PageAddress::get),
+            Some(0x4000)
+        );
+        assert!(book.released(other).is_err(), "its page is gone");
+    }
+
+    #[test]
+    fn a_quarantined_granule_keeps_its_page_and_its_reason() {
+        let mut book = book(PageSize::Size16K, &[(ONE, Side::Monitor, 0x4000)]);
+        let granule = book.take(ONE, Purpose::Table).unwrap();
+        book.delegated(granule).unwrap();
+        book.quarantine(granule, 0x1).unwrap();
+        book.quarantine(granule, 0x1).unwrap();
+        book.close(ONE);
+        assert_eq!(
+            book.account(),
+            Account {
+                delegated: 1,
+                returned: 0,
+                quarantined: 1
+            }
+        );
+        assert_eq!(
+            book.quarantined_from(0),
+            Some((granule, Purpose::Table, ONE, 1))
+        );
+        assert_eq!(book.quarantined_from(granule.get() + 1), None);
+        assert!(book.returned(granule).unwrap().is_some());
+        assert_eq!(
+            book.account(),
+            Account {
+                delegated: 1,
+                returned: 1,
+                quarantined: 0
+            }
+        );
+    }
+
+    #[test]
+    fn room_is_found_again_in_any_page_of_the_list() {
+        let mut book = book(
+            PageSize::Size16K,
+            &[
+                (ONE, Side::Monitor, 0x4000),
+                (ONE, Side::Monitor, 0x8000),
+                (ONE, Side::Monitor, 0xC000),
+            ],
+        );
+        let all: std::vec::Vec<_> = (0..12)
+            .map(|_| book.take(ONE, Purpose::Data).unwrap())
+            .collect();
+        assert_eq!(book.take(ONE, Purpose::Data), None);
+        for &granule in &[all[1], all[6], all[9], all[10]] {
+            book.released(granule).unwrap();
+        }
+        let mut again: std::vec::Vec<_> = (0..4)
+            .map(|_| book.take(ONE, Purpose::Data).unwrap())
+            .collect();
+        again.sort_unstable();
+        let mut freed = [all[1], all[6], all[9], all[10]];
+        freed.sort_unstable();
+        assert_eq!(again, freed);
+        assert_eq!(book.take(ONE, Purpose::Data), None);
+    }
+
+    #[test]
+    fn what_the_monitor_does_not_take_is_not_offered_again() {
+        let mut book = book(PageSize::Size4K, &[(ONE, Side::Monitor, 0x4000)]);
+        let granule = book.take(ONE, Purpose::Data).unwrap();
+        book.set_aside(granule).unwrap();
+        assert_eq!(book.take(ONE, Purpose::Data), None);
+        assert_eq!(book.take_idle_page(TWO), None);
+        assert_eq!(book.take_idle_page(ONE).map(PageAddress::get), Some(0x4000));
+        assert_eq!(book.take_idle_page(ONE), None);
+    }
+}
