@@ -371,7 +371,6 @@ pub(super) fn decode<'s, T: SmcTransport, M: PageSupply>(
             Exit::HostCall(HostCall {
                 state,
                 immediate: record.imm,
-                gprs: record.gprs,
             })
         }
         Some(ExitReason::SError) => Exit::SError { esr: record.esr },
