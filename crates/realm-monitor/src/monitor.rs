@@ -1,9 +1,11 @@
 //! The monitor: what all PEs share.
 
 use cca_abi::rmi;
+use cca_abi::smccc::Registers;
 
+use crate::commands::Call;
 use crate::granule::{Banks, GranuleState, GranuleTable, Locked, Refused, State};
-use crate::platform::Platform;
+use crate::platform::{Platform, ProcessingElement};
 use crate::realm::{self, VmidSet};
 
 /// The Realm Management Monitor. One instance serves all PEs at once.
@@ -31,6 +33,12 @@ impl<P: Platform> Monitor<P> {
             vmids: VmidSet::new(),
             features,
         })
+    }
+
+    /// Carries out one call of the host, made on the PE `pe`, and leaves the results in `registers`. PEs may do this at
+    /// the same time.
+    pub fn handle_rmi(&self, pe: &mut impl ProcessingElement, registers: &mut Registers) -> rmi::Dispatched {
+        rmi::dispatch(&mut Call { monitor: self, pe }, registers)
     }
 
     /// The machine.
