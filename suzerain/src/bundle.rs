@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
+use cca_abi::launch;
+
 /// Where the machine's loader puts the bundle.
-pub(crate) const ADDRESS: u64 = 0x6400_0000;
+pub(crate) const ADDRESS: u64 = launch::ADDRESS;
 /// The most that a realm's image may have, so that the bundle ends within the smallest machine.
 pub(crate) const MAX_IMAGE: u64 = 256 << 20;
-
-const MAGIC: u64 = u64::from_le_bytes(*b"SUZLNCH1");
-const VERSION: u64 = 1;
-const HEADER: usize = 4096;
 
 /// A realm to launch.
 #[derive(Debug)]
@@ -29,22 +27,22 @@ pub(crate) struct Launch<'a> {
 impl Launch<'_> {
     /// The bytes for [`ADDRESS`]: a page of little-endian words, then the image.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let limit = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
-        let length = self.image.len() as u64;
-        let words = [
-            MAGIC,
-            VERSION,
-            self.vcpus,
-            self.memory,
-            self.page_size,
-            HEADER as u64,
-            length,
-            0,
-            limit,
-            0,
-        ];
-        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        bytes.resize(HEADER, 0);
+        let header = launch::Launch {
+            vcpus: self.vcpus,
+            memory: self.memory,
+            page_size: self.page_size,
+            image_offset: launch::Launch::IMAGE_OFFSET,
+            image_length: self.image.len() as u64,
+            flags: 0,
+            time_limit_ms: u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX),
+            sve_bits: 0,
+        };
+        let mut bytes: Vec<u8> = header
+            .words()
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect();
+        bytes.resize(launch::Launch::IMAGE_OFFSET as usize, 0);
         bytes.extend_from_slice(self.image);
         bytes
     }

@@ -26,7 +26,7 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
 pub(crate) fn show(bytes: u64) -> String {
     [(30, "G"), (20, "M"), (10, "K")]
         .into_iter()
-        .find(|(shift, _)| bytes != 0 && bytes % (1 << shift) == 0)
+        .find(|(shift, _)| bytes != 0 && bytes.is_multiple_of(1 << shift))
         .map_or_else(
             || format!("{bytes} bytes"),
             |(shift, unit)| format!("{}{unit}", bytes >> shift),

@@ -86,15 +86,10 @@ pub fn run_with_input(
     let (mut stdout, mut all) = (String::new(), String::new());
     let mut take = |(is_stdout, line): (bool, String)| {
         on_line(&line);
-        for text in if is_stdout {
-            [Some(&mut stdout), Some(&mut all)]
-        } else {
-            [None, Some(&mut all)]
-        } {
-            if let Some(text) = text {
-                text.push_str(&line);
-                text.push('\n');
-            }
+        let kept = if is_stdout { Some(&mut stdout) } else { None };
+        for text in kept.into_iter().chain([&mut all]) {
+            text.push_str(&line);
+            text.push('\n');
         }
     };
     let status = loop {

@@ -1,17 +1,14 @@
 //! The firmware flash: root monitor, a table that says where the RMM is, the RMM.
 
+use cca_abi::firmware;
+
 use crate::Error;
 
-/// First word of the firmware table.
-const MAGIC: u64 = 0x0053_555A_4657_5442;
-/// Version of the table.
-const VERSION: u64 = 1;
-/// Offset of the firmware table; the root monitor must fit below it.
-const TABLE_OFFSET: usize = 0x10_0000;
-/// Offset of the RMM image.
-const RMM_OFFSET: usize = 0x10_1000;
 /// Size of the flash device that QEMU's virt machine has at address 0.
-pub const FLASH_SIZE: u64 = 64 << 20;
+pub const FLASH_SIZE: u64 = firmware::FLASH_SIZE;
+
+const TABLE_OFFSET: usize = firmware::TABLE_OFFSET as usize;
+const RMM_OFFSET: usize = firmware::RMM_OFFSET as usize;
 
 /// Puts `firmware.bin` together.
 ///
@@ -36,12 +33,7 @@ pub fn assemble(root_monitor: &[u8], realm_monitor: &[u8]) -> Result<Vec<u8>, Er
     }
     let mut flash = vec![0; RMM_OFFSET + realm_monitor.len()];
     flash[..root_monitor.len()].copy_from_slice(root_monitor);
-    let table = [
-        MAGIC,
-        VERSION,
-        RMM_OFFSET as u64,
-        realm_monitor.len() as u64,
-    ];
+    let table = firmware::table(realm_monitor.len() as u64);
     for (index, word) in table.iter().enumerate() {
         flash[TABLE_OFFSET + index * 8..][..8].copy_from_slice(&word.to_le_bytes());
     }
@@ -60,7 +52,7 @@ mod tests {
             u64::from_le_bytes(flash[TABLE_OFFSET + index * 8..][..8].try_into().unwrap())
         };
         assert_eq!(&flash[..5], b"root\0");
-        assert_eq!((word(0), word(1), word(4)), (MAGIC, 1, 0));
+        assert_eq!((word(0), word(1), word(4)), (firmware::MAGIC, 1, 0));
         let (offset, length) = (word(2) as usize, word(3) as usize);
         assert_eq!(&flash[offset..offset + length], b"realm");
         assert_eq!(flash.len(), offset + length);

@@ -53,10 +53,18 @@ pub const SCENARIO_RUNNER: Image = Image {
     file: "scenario-runner.bin",
 };
 
+/// The realm of the test scenarios: it does what its host says. Not part of a release.
+pub const PUPPET: Image = Image {
+    name: "puppet",
+    package: "image-puppet",
+    file: "puppet.bin",
+};
+
 /// What a release has, in an order in which each finds what it embeds.
 pub const RELEASE: [Image; 4] = [DEMO_GUEST, ROOT_MONITOR, REALM_MONITOR, HYPERVISOR];
 /// Everything that can be built.
-pub const ALL: [Image; 5] = [
+pub const ALL: [Image; 6] = [
+    PUPPET,
     DEMO_GUEST,
     ROOT_MONITOR,
     REALM_MONITOR,
@@ -142,11 +150,12 @@ fn compile(
             "never"
         },
     ]);
-    if image == HYPERVISOR || image == SCENARIO_RUNNER {
-        command.env(
-            "SUZERAIN_DEMO_GUEST",
-            workspace.images().join(DEMO_GUEST.file),
-        );
+    // What the hosts embed. The compiler notes the names and the files, and builds again when either changes.
+    for (name, guest) in [
+        ("SUZERAIN_DEMO_GUEST", DEMO_GUEST),
+        ("SUZERAIN_PUPPET", PUPPET),
+    ] {
+        command.env(name, workspace.images().join(guest.file));
     }
     let finished = child::run(&mut command, None, |line| progress.detail(line))?;
     if finished.status.success() {
