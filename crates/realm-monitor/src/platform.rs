@@ -158,7 +158,8 @@ pub trait Platform: Sync {
     /// The RMM-EL3 error code.
     fn gtsi_undelegate(&self, pa: u64) -> Result<(), i64>;
 
-    /// Invalidates cached translations.
+    /// Invalidates cached translations. Descriptor stores that this PE made before count: no PE caches from now on
+    /// what they replaced.
     fn invalidate(&self, scope: TlbScope);
 
     /// Makes descriptor stores visible to the table walkers of all PEs (DSB ISHST).

@@ -47,7 +47,6 @@ states! {
 
 /// A locked granule in state `S`. Dropping it unlocks the granule.
 #[derive(Debug)]
-#[must_use = "dropping the guard unlocks the granule"]
 pub struct Locked<'t, S: State> {
     word: &'t AtomicU16,
     address: u64,

@@ -48,7 +48,7 @@ pub const fn aux_count(_params: &RealmParams) -> u64 {
 
 /// Why parameters are refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unsupported {
+pub(crate) enum Unsupported {
     /// A field has a reserved value.
     Reserved,
     /// A feature or size is not supported.

@@ -84,11 +84,31 @@ impl Entry {
     }
 
     /// Whether the host may pass this descriptor to RMI_RTT_MAP_UNPROTECTED: nothing but an address, a memory
-    /// attribute that is not reserved and access permissions. Whether the address fits the level is not looked at.
+    /// attribute that is not reserved and access permissions. Whether the address fits the level and the format is
+    /// not looked at.
     #[must_use]
     pub const fn host_descriptor_is_valid(desc: u64, lpa2: bool) -> bool {
-        desc & !(stage2::address_mask(lpa2) | HOST_ATTRIBUTES) == 0
-            && desc >> field::MEM_ATTR_SHIFT & 0b111 != mem_attr::RESERVED
+        desc & !(Self::host_address_mask(lpa2) | HOST_ATTRIBUTES) == 0
+            && (desc >> field::MEM_ATTR_SHIFT) & 0b111 != mem_attr::RESERVED
+    }
+
+    /// The address in a descriptor of the host.
+    #[must_use]
+    pub const fn host_descriptor_address(desc: u64, lpa2: bool) -> u64 {
+        if lpa2 {
+            stage2::unpack_address(desc, true)
+        } else {
+            desc & Self::host_address_mask(false)
+        }
+    }
+
+    /// Bits 49:12 are an address to the host in both formats; without LPA2, bits 49:48 make it too big.
+    const fn host_address_mask(lpa2: bool) -> u64 {
+        if lpa2 {
+            stage2::address_mask(true)
+        } else {
+            stage2::address_mask(true) & !0x300
+        }
     }
 
     /// Whether the entry points to a table.
@@ -307,8 +327,14 @@ mod tests {
                 "bit {bit}"
             );
         }
-        assert!(!Entry::host_descriptor_is_valid(1 << 48, false));
-        assert!(Entry::host_descriptor_is_valid(1 << 48, true));
+        assert_eq!(
+            Entry::host_descriptor_address(1 << 48 | PA | 0xFF, false),
+            1 << 48 | PA
+        );
+        assert_eq!(
+            Entry::host_descriptor_address(PA | 0x3FF, true),
+            3 << 50 | PA
+        );
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl<'m> Walk<'m> {
     /// The entry at another index of the table.
     #[must_use]
     #[inline]
-    pub(super) fn entry_at(&self, platform: &impl Platform, index: usize) -> Entry {
+    pub fn entry_at(&self, platform: &impl Platform, index: usize) -> Entry {
         Entry(platform.granule(self.table)[index].load(Relaxed))
     }
 
