@@ -1,0 +1,145 @@
+//! Everything that the processing elements of a machine share: memory, the protection table, time, interrupts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::clock::Clock;
+use crate::guests::Guests;
+use crate::interrupts::Lines;
+use crate::memory::{GRANULE_SIZE, Memory, Page};
+use crate::protection::{Geometry, Gpi, PhysicalAddressSpace, ProtectionFault, ProtectionTable};
+use crate::storage::Storage;
+
+/// What one processing element is to the others.
+pub(crate) struct Pe {
+    /// Its interrupts.
+    pub(crate) lines: Lines,
+    /// Held for each memory access: an invalidation waits for it, as hardware waits for accesses under way.
+    access: Mutex<()>,
+}
+
+impl Pe {
+    /// An access begins. It ends when the guard is dropped.
+    pub(crate) fn access(&self) -> MutexGuard<'_, ()> {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why there is no access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAccess {
+    /// A granule protection fault.
+    Protected(Gpi),
+    /// Nothing answers at this address.
+    NoMemory,
+}
+
+/// The shared parts of a machine.
+pub(crate) struct Board {
+    /// Memory. Go through [`Board::page`] unless you are hardware yourself.
+    pub(crate) memory: Memory,
+    /// The counter.
+    pub(crate) clock: Clock,
+    /// The processing elements.
+    pub(crate) pes: Vec<Pe>,
+    /// The programs in realms.
+    pub(crate) guests: Guests,
+    /// Level 0 and level 1 of the protection table.
+    pub(crate) protection: (Storage<AtomicU64>, Storage<AtomicU64>),
+}
+
+/// How the protection table is cut: 40 bits of protected addresses, 1 GiB for each entry of level 0.
+pub(crate) const GEOMETRY: Geometry = Geometry {
+    protected_bits: 40,
+    level0_bits: 30,
+};
+/// Where the level 1 tables are: in the secure RAM of QEMU's `virt`.
+pub(crate) const LEVEL1_BASE: u64 = 0x0E10_0000;
+
+impl Board {
+    /// A board with that memory and so many processing elements.
+    pub(crate) fn new(banks: &[(u64, u64)], pes: usize, clock: Clock) -> Self {
+        let spans: u64 = banks
+            .iter()
+            .map(|&(base, bytes)| {
+                ((base + bytes - 1) >> GEOMETRY.level0_bits) - (base >> GEOMETRY.level0_bits) + 1
+            })
+            .sum();
+        // One more for the gigabyte that devices and EL3's own memory are in.
+        let spans = spans + 1;
+        let level1_words = 1usize << (GEOMETRY.level0_bits - 16);
+        let level0 = Storage::take(1 << (GEOMETRY.protected_bits - GEOMETRY.level0_bits));
+        let level1 = Storage::take(spans as usize * level1_words);
+        Self {
+            memory: Memory::new(banks),
+            clock,
+            pes: (0..pes)
+                .map(|_| Pe {
+                    lines: Lines::new(),
+                    access: Mutex::new(()),
+                })
+                .collect(),
+            guests: Guests::default(),
+            protection: (level0, level1),
+        }
+    }
+
+    fn table(&self) -> ProtectionTable<'_> {
+        ProtectionTable {
+            geometry: GEOMETRY,
+            level0: self.protection.0.words(),
+            level1: self.protection.1.words(),
+            level1_base: LEVEL1_BASE,
+        }
+    }
+
+    /// What the protection table says about a granule.
+    ///
+    /// # Panics
+    ///
+    /// If the walk of the table fails, which stops a machine.
+    pub(crate) fn gpi(&self, pa: u64) -> Gpi {
+        self.table()
+            .lookup(pa)
+            .unwrap_or_else(|fault| panic!("the protection table is wrong at {pa:#x}: {fault:?}"))
+    }
+
+    /// The page at `pa` for an access in `space`.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAccess`], what hardware would answer with an abort.
+    ///
+    /// # Panics
+    ///
+    /// If the walk of the protection table fails, which stops a machine.
+    pub(crate) fn page(&self, pa: u64, space: PhysicalAddressSpace) -> Result<&Page, NoAccess> {
+        match self.table().check(pa, space) {
+            Ok(()) => self.memory.page(pa).ok_or(NoAccess::NoMemory),
+            Err(ProtectionFault::Denied { gpi }) => Err(NoAccess::Protected(gpi)),
+            Err(fault) => panic!("the protection table is wrong at {pa:#x}: {fault:?}"),
+        }
+    }
+
+    /// Reads a translation table descriptor of a realm; `None` if granule protection forbids it.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory: the monitor built a table that points nowhere.
+    pub(crate) fn read_table(&self, pa: u64) -> Option<u64> {
+        match self.page(pa, PhysicalAddressSpace::Realm) {
+            Ok(page) => Some(page[(pa % GRANULE_SIZE) as usize / 8].load(Ordering::Acquire)),
+            Err(NoAccess::Protected(_)) => None,
+            Err(NoAccess::NoMemory) => {
+                panic!("a translation table is at {pa:#x}, where there is no memory")
+            }
+        }
+    }
+
+    /// Returns when every access that was under way has ended.
+    pub(crate) fn settle(&self) {
+        for pe in &self.pes {
+            drop(pe.access());
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A processing element as the realm monitor drives it.
+
+use std::sync::Arc;
+
+use realm_monitor::platform::{Exception, ProcessingElement, RecContext, Stage2};
+
+use crate::board::Board;
+use crate::cpu::core::Resume;
+use crate::cpu::stage2::Regime;
+use crate::cpu::state::State;
+use crate::guests::Identity;
+
+/// One processing element while the realm monitor has it.
+///
+/// It keeps as much of a realm's context to itself as it may, until it is told to save it: a monitor that looks at a register before
+/// that sees an old value, as it would on hardware.
+pub(crate) struct Element {
+    board: Arc<Board>,
+    index: usize,
+    kept: Option<(Identity, State)>,
+}
+
+impl Element {
+    /// Processing element `index` of the board.
+    pub(crate) fn new(board: Arc<Board>, index: usize) -> Self {
+        Self {
+            board,
+            index,
+            kept: None,
+        }
+    }
+}
+
+impl ProcessingElement for Element {
+    fn run(&mut self, rec: RecContext<'_>, stage2: &Stage2) -> Exception {
+        let identity = Identity::of(rec.0);
+        let state = match self.kept.take() {
+            Some((kept, mut state)) if kept == identity => {
+                state.reload(rec);
+                state
+            }
+            Some(_) => {
+                panic!("the realm monitor runs another REC before it has saved the last one")
+            }
+            None => State::load(rec),
+        };
+        let regime = Regime {
+            vttbr: stage2.vttbr,
+            vtcr: stage2.vtcr,
+        };
+        let stop = self.board.guests.run(
+            &self.board,
+            identity,
+            Resume {
+                state,
+                regime,
+                pe: self.index,
+            },
+        );
+        stop.state.store_first(rec, self.board.clock.now());
+        self.kept = Some((identity, stop.state));
+        stop.exception
+    }
+
+    fn save(&mut self, rec: RecContext<'_>) {
+        if let Some((identity, state)) = self.kept.take() {
+            assert_eq!(
+                identity,
+                Identity::of(rec.0),
+                "the realm monitor saves one REC's registers in another"
+            );
+            state.store_rest(rec);
+        }
+    }
+
+    fn interrupt_pending(&self) -> bool {
+        self.board.pes[self.index].lines.pending(&self.board.clock)
+    }
+
+    fn counter(&self) -> u64 {
+        self.board.clock.now()
+    }
+}
+
+impl Drop for Element {
+    fn drop(&mut self) {
+        // A panic on the way is a failure that is told already.
+        if !std::thread::panicking() {
+            assert!(
+                self.kept.is_none(),
+                "the realm monitor goes back to the host with a realm's registers loaded"
+            );
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! The machine as a whole, and its processing elements as the host uses them.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cca_abi::el3::RMI_REQ_COMPLETE;
+use cca_abi::psci::{Function, code};
+use cca_abi::smccc::Registers;
+use realm_host::{PageSize, SmcTransport};
+use realm_monitor::Monitor;
+use root_monitor::{Action, World};
+
+use crate::board::{Board, NoAccess};
+use crate::clock::{Clock, FREQUENCY, Time};
+use crate::element::Element;
+use crate::firmware::{DRAM_BASE, FREE_BASE, Firmware, mpidr};
+use crate::guests::{Identity, Place, Program};
+use crate::interrupts::NEVER;
+use crate::memory::{GRANULE_SIZE, WORDS};
+use crate::monitor_platform::{RealmPlatform, current, on};
+use crate::protection::{Gpi, PhysicalAddressSpace};
+use crate::snapshot::Snapshot;
+use crate::supply::Supply;
+
+/// What a machine is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Processing elements, at least 1.
+    pub pes: usize,
+    /// Bytes of DRAM, a multiple of 4 KiB and at least 64 MiB. Costs little until it is used.
+    pub dram_bytes: u64,
+    /// The page size of the host's allocator.
+    pub page_size: PageSize,
+    /// What makes the counter advance.
+    pub time: Time,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            pes: 4,
+            dram_bytes: 1 << 30,
+            page_size: PageSize::Size4K,
+            time: Time::Real,
+        }
+    }
+}
+
+/// A machine that has booted: root monitor and realm monitor run, the normal world is about to start.
+pub struct Machine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    firmware: Firmware,
+    board: Arc<Board>,
+    supply: Supply,
+    taken: Vec<AtomicBool>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.board.guests.end();
+    }
+}
+
+impl Machine {
+    /// Builds a machine and boots its firmware on the first processing element.
+    ///
+    /// # Panics
+    ///
+    /// If `config` breaks its own rules, or if the firmware does not boot.
+    pub fn new(config: Config) -> Self {
+        let Config {
+            pes,
+            dram_bytes,
+            page_size,
+            time,
+        } = config;
+        assert!(
+            pes > 0 && dram_bytes.is_multiple_of(GRANULE_SIZE) && dram_bytes >= 64 << 20,
+            "{config:?}"
+        );
+        let board = Arc::new(Board::new(
+            &[(DRAM_BASE, dram_bytes)],
+            pes,
+            Clock::new(time),
+        ));
+        let firmware = Firmware::new(&board, dram_bytes);
+        let supply = Supply::new(
+            Arc::clone(&board),
+            page_size,
+            FREE_BASE,
+            DRAM_BASE + dram_bytes,
+        );
+        let taken = (0..pes).map(|_| AtomicBool::new(false)).collect();
+        on(0, || firmware.power_up(0));
+        assert!(
+            firmware.root.rmm_usable(),
+            "the realm monitor did not boot: {:?}",
+            firmware.root.rmm_failure()
+        );
+        Self {
+            inner: Arc::new(Inner {
+                firmware,
+                board,
+                supply,
+                taken,
+            }),
+        }
+    }
+
+    /// Processing element `pe` for the host. The others than the first are turned on with PSCI when they are first
+    /// asked for.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such processing element, or if somebody has it already.
+    pub fn host_pe(&self, pe: usize) -> HostPe {
+        let inner = &self.inner;
+        assert!(
+            !inner.taken[pe].swap(true, Ordering::AcqRel),
+            "somebody has processing element {pe} already"
+        );
+        if pe != 0 {
+            let mut call =
+                Registers::call(Function::CpuOn.function_id(), &[mpidr(pe), FREE_BASE, 0]);
+            inner.smc(0, &mut call);
+            match call.0[0].cast_signed() {
+                code::SUCCESS | code::ON_PENDING | code::ALREADY_ON => {}
+                other => panic!("PSCI CPU_ON of processing element {pe} returns {other}"),
+            }
+            if inner.firmware.root.platform().woken[pe].swap(false, Ordering::AcqRel) {
+                on(pe, || inner.firmware.power_up(pe));
+            }
+        }
+        inner.board.clock.start();
+        HostPe {
+            inner: Arc::clone(inner),
+            index: pe,
+        }
+    }
+
+    /// The number of processing elements.
+    pub fn pes(&self) -> usize {
+        self.inner.board.pes.len()
+    }
+
+    /// The `SMC` instruction, on whichever processing element the calling thread is (see [`HostPe::run`]).
+    pub fn transport(&self) -> Transport {
+        Transport {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+
+    /// The host's page allocator.
+    pub fn supply(&self) -> &Supply {
+        &self.inner.supply
+    }
+
+    /// The realm monitor.
+    pub fn monitor(&self) -> &Monitor<RealmPlatform> {
+        self.inner.monitor()
+    }
+
+    /// Says what vCPUs execute that start at intermediate physical address `pc`, in any realm.
+    pub fn install(&self, pc: u64, program: Program) {
+        self.inner.board.guests.install(Place::Entry(pc), program);
+    }
+
+    /// Says what the vCPU executes whose REC is in the granule at `rec`, wherever it starts. It takes precedence over [`Machine::install`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory at `rec`.
+    pub fn install_for_rec(&self, rec: u64, program: Program) {
+        let page = self
+            .inner
+            .board
+            .memory
+            .page(rec)
+            .expect("a REC is in memory");
+        self.inner
+            .board
+            .guests
+            .install(Place::Rec(Identity::of(page)), program);
+    }
+
+    /// What programs in realms have panicked with so far.
+    pub fn guest_failures(&self) -> Vec<String> {
+        self.inner.board.guests.failures()
+    }
+
+    /// What the protection table says about the granule at `pa`.
+    pub fn gpi(&self, pa: u64) -> Gpi {
+        self.inner.board.gpi(pa)
+    }
+
+    /// The counter.
+    pub fn counter(&self) -> u64 {
+        self.inner.board.clock.now()
+    }
+
+    /// The whole state that the monitors hold: equal before and after a command that fails.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::take(&self.inner.board, self.inner.monitor())
+    }
+}
+
+impl Inner {
+    fn monitor(&self) -> &Monitor<RealmPlatform> {
+        self.firmware
+            .monitor
+            .get()
+            .expect("the realm monitor has booted")
+    }
+
+    /// An `SMC` from NS-EL2 on processing element `pe`.
+    fn smc(&self, pe: usize, registers: &mut Registers) {
+        on(pe, || {
+            match self.firmware.root.smc(pe, World::NonSecure, registers) {
+                Action::Return => {}
+                Action::Switch(World::Realm) => self.realm_world(pe, registers),
+                Action::Suspend => {
+                    let Board { clock, pes, .. } = &*self.board;
+                    clock.wait(pes[pe].lines.slice(), || pes[pe].lines.pending(clock));
+                }
+                action @ (Action::PowerDown | Action::SystemOff | Action::SystemReset) => {
+                    resume_unwind(Box::new(Gone(action)))
+                }
+                action @ (Action::Switch(World::NonSecure) | Action::StartNormalWorld(_)) => {
+                    panic!("an SMC of the normal world leads to {action:?}")
+                }
+            }
+        });
+    }
+
+    /// The realm world from the moment that EL3 enters it with a call to the moment that it answers.
+    fn realm_world(&self, pe: usize, registers: &mut Registers) {
+        // EL3 hands over X0 to X7; the rest is whatever the realm world had there.
+        let mut call = Registers([0xDEAD_DEAD_DEAD_DEAD; 18]);
+        call.0[..8].copy_from_slice(&registers.0[..8]);
+        let mut element = Element::new(Arc::clone(&self.board), pe);
+        self.monitor().handle_rmi(&mut element, &mut call);
+        drop(element);
+        let mut answer = Registers::call(RMI_REQ_COMPLETE, &call.0[..5]);
+        let action = self.firmware.root.smc(pe, World::Realm, &mut answer);
+        assert_eq!(
+            action,
+            Action::Switch(World::NonSecure),
+            "RMM_RMI_REQ_COMPLETE"
+        );
+        registers.0[..5].copy_from_slice(&answer.0[..5]);
+    }
+}
+
+/// What a thread unwinds with when its processing element is turned off.
+pub struct Gone(
+    /// What made it so.
+    pub Action,
+);
+
+/// The `SMC` instruction at NS-EL2, on the processing element that the calling thread is.
+#[derive(Clone)]
+pub struct Transport {
+    inner: Arc<Inner>,
+}
+
+impl SmcTransport for Transport {
+    /// # Panics
+    ///
+    /// If the calling thread is no processing element: see [`HostPe::run`].
+    fn smc(&self, registers: &mut Registers) {
+        self.inner.smc(current(), registers);
+    }
+}
+
+/// An access of the host that granule protection forbids, or to where no memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostFault {
+    /// The physical address.
+    pub pa: u64,
+    /// What the protection table says about it; `None` if there is no memory.
+    pub gpi: Option<Gpi>,
+}
+
+/// A processing element at NS-EL2.
+pub struct HostPe {
+    inner: Arc<Inner>,
+    index: usize,
+}
+
+impl HostPe {
+    /// Its number.
+    pub fn number(&self) -> usize {
+        self.index
+    }
+
+    /// Runs `code` with the calling thread as this processing element, for what uses a [`Transport`].
+    pub fn run<T>(&self, code: impl FnOnce() -> T) -> T {
+        on(self.index, code)
+    }
+
+    /// The doubleword at `pa`, through the Non-secure physical address space.
+    ///
+    /// # Errors
+    ///
+    /// The fault that hardware takes.
+    pub fn read(&self, pa: u64) -> Result<u64, HostFault> {
+        let _busy = self.inner.board.pes[self.index].access();
+        Ok(self.cell(pa)?[pa as usize % GRANULE_SIZE as usize / 8].load(Ordering::Acquire))
+    }
+
+    /// Stores a doubleword at `pa`, through the Non-secure physical address space.
+    ///
+    /// # Errors
+    ///
+    /// The fault that hardware takes.
+    pub fn write(&self, pa: u64, value: u64) -> Result<(), HostFault> {
+        let _busy = self.inner.board.pes[self.index].access();
+        self.cell(pa)?[pa as usize % GRANULE_SIZE as usize / 8].store(value, Ordering::Release);
+        Ok(())
+    }
+
+    /// All words of the granule at `pa`.
+    ///
+    /// # Errors
+    ///
+    /// The fault that hardware takes.
+    pub fn read_granule(&self, pa: u64) -> Result<Box<[u64; WORDS]>, HostFault> {
+        let _busy = self.inner.board.pes[self.index].access();
+        Ok(crate::memory::contents(self.cell(pa)?))
+    }
+
+    /// Stores all words of the granule at `pa`.
+    ///
+    /// # Errors
+    ///
+    /// The fault that hardware takes.
+    pub fn write_granule(&self, pa: u64, words: &[u64; WORDS]) -> Result<(), HostFault> {
+        let _busy = self.inner.board.pes[self.index].access();
+        for (cell, word) in self.cell(pa)?.iter().zip(words) {
+            cell.store(*word, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn cell(&self, pa: u64) -> Result<&crate::memory::Page, HostFault> {
+        self.inner
+            .board
+            .page(pa, PhysicalAddressSpace::NonSecure)
+            .map_err(|cause| match cause {
+                NoAccess::Protected(gpi) => HostFault { pa, gpi: Some(gpi) },
+                NoAccess::NoMemory => HostFault { pa, gpi: None },
+            })
+    }
+}
+
+impl Drop for HostPe {
+    fn drop(&mut self) {
+        self.inner.board.clock.stop();
+        self.inner.taken[self.index].store(false, Ordering::Release);
+    }
+}
+
+impl SmcTransport for HostPe {
+    fn smc(&self, registers: &mut Registers) {
+        self.inner.smc(self.index, registers);
+    }
+}
+
+impl realm_vmm::HostPe for HostPe {
+    fn index(&self) -> usize {
+        self.index
+    }
+
+    fn counter(&self) -> u64 {
+        self.inner.board.clock.now()
+    }
+
+    fn frequency(&self) -> u64 {
+        FREQUENCY
+    }
+
+    fn arm_slice(&mut self, deadline: u64) {
+        self.inner.board.pes[self.index].lines.set_slice(deadline);
+    }
+
+    fn disarm_slice(&mut self) {
+        self.inner.board.pes[self.index].lines.set_slice(NEVER);
+    }
+
+    fn acknowledge_interrupts(&mut self) {
+        self.inner.board.pes[self.index]
+            .lines
+            .acknowledge(&self.inner.board.clock);
+    }
+
+    fn wait(&mut self, deadline: Option<u64>) {
+        let Board { clock, pes, .. } = &*self.inner.board;
+        let lines = &pes[self.index].lines;
+        clock.wait(deadline.unwrap_or(NEVER).min(lines.slice()), || {
+            lines.pending(clock)
+        });
+    }
+
+    fn kick_others(&mut self) {
+        let Board { clock, pes, .. } = &*self.inner.board;
+        for (index, pe) in pes.iter().enumerate() {
+            if index != self.index {
+                pe.lines.kick(clock);
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What the two monitors see of the machine: their platform traits.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering, fence};
+
+use aarch64_formats::gpt::AddressSpace;
+use cca_abi::el3;
+use cca_abi::smccc::Registers;
+use realm_monitor::platform::{AccessFault, CpuFeatures, Granule, IdRegisters, TlbScope};
+use root_monitor::{Action, RootMonitor, World};
+
+use crate::board::{Board, NoAccess};
+use crate::cpu::state::ICH_VTR;
+use crate::guests::Identity;
+use crate::memory::{GRANULE_SIZE, Page};
+use crate::protection::PhysicalAddressSpace;
+use crate::storage::Storage;
+
+thread_local! {
+    /// Which processing element this thread is.
+    static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// The processing element that the calling thread is.
+///
+/// # Panics
+///
+/// If it is none: code that issues SMCs runs on a processing element.
+pub(crate) fn current() -> usize {
+    CURRENT
+        .get()
+        .expect("this thread is no processing element: use HostPe::run")
+}
+
+/// Runs `code` on processing element `pe`.
+pub(crate) fn on<T>(pe: usize, code: impl FnOnce() -> T) -> T {
+    struct Restore(Option<usize>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+    let _restore = Restore(CURRENT.replace(Some(pe)));
+    code()
+}
+
+/// The machine under the root monitor.
+pub(crate) struct RootPlatform {
+    /// The board.
+    pub(crate) board: Arc<Board>,
+    /// For each processing element, whether it has been woken since somebody last looked.
+    pub(crate) woken: Vec<AtomicBool>,
+}
+
+impl root_monitor::Platform for RootPlatform {
+    fn clean_to_aliasing_point(&self, _alias: AddressSpace, _address: u64) {
+        // There are no caches.
+    }
+
+    fn invalidate_protection(&self, _address: u64) {
+        self.board.settle();
+    }
+
+    fn wake(&self, pe: usize) {
+        self.woken[pe].store(true, Ordering::Release);
+    }
+}
+
+/// The root monitor of a machine.
+pub(crate) type Root = RootMonitor<'static, RootPlatform>;
+
+/// The machine under the realm monitor.
+pub struct RealmPlatform {
+    /// EL3, for its services.
+    pub(crate) root: Arc<Root>,
+    /// The board.
+    pub(crate) board: Arc<Board>,
+    /// The granule table.
+    pub(crate) states: Storage<AtomicU16>,
+    /// What the processing elements can do.
+    pub(crate) features: CpuFeatures,
+}
+
+/// The processing elements of QEMU's `max` processor.
+pub(crate) fn features() -> CpuFeatures {
+    CpuFeatures {
+        pa_bits: 52,
+        lpa2: true,
+        vmid16: true,
+        num_bps: 5,
+        num_wps: 3,
+        ich_vtr: ICH_VTR,
+        ids: IdRegisters {
+            pfr0: 0x1311_0011_2111_2222,
+            pfr1: 0x0000_0010_0100_0121,
+            dfr0: 0x1000_0000_1030_560A,
+            isar0: 0x1221_1111_1021_2120,
+            isar1: 0x0111_2111_1021_1502,
+            isar2: 0x0000_0000_0011_0012,
+            mmfr0: 0x2100_0323_1020_1126,
+            mmfr1: 0x0110_1120_1031_2122,
+            mmfr2: 0x1221_0111_1201_1011,
+            mmfr3: 0x1000_0000_0000_0000,
+            midr: 0x000F_0510,
+            ..IdRegisters::default()
+        },
+    }
+}
+
+impl RealmPlatform {
+    fn realm_page(&self, pa: u64) -> &Page {
+        self.board.page(pa, PhysicalAddressSpace::Realm).unwrap_or_else(|cause| {
+            panic!("the realm monitor accesses {pa:#x} in the Realm physical address space: {cause:?}")
+        })
+    }
+
+    /// # Panics
+    ///
+    /// If there is no memory at `pa`: the monitor did not check an address of the host's.
+    fn host_page(&self, pa: u64) -> Result<&Page, AccessFault> {
+        assert!(
+            pa.is_multiple_of(GRANULE_SIZE),
+            "the realm monitor accesses Non-secure memory at {pa:#x}, unaligned"
+        );
+        self.board
+            .page(pa, PhysicalAddressSpace::NonSecure)
+            .map_err(|cause| match cause {
+                NoAccess::Protected(_) => AccessFault,
+                NoAccess::NoMemory => {
+                    panic!("the realm monitor accesses Non-secure memory at {pa:#x}: there is none")
+                }
+            })
+    }
+
+    fn service(&self, function: el3::Command, pa: u64) -> Result<(), i64> {
+        let mut registers = Registers::call(function.function_id(), &[pa]);
+        let action = self.root.smc(current(), World::Realm, &mut registers);
+        assert_eq!(
+            action,
+            Action::Return,
+            "a service of EL3 returns to its caller"
+        );
+        match registers.0[0].cast_signed() {
+            el3::code::OK => Ok(()),
+            code => Err(code),
+        }
+    }
+}
+
+/// The words of a granule from a byte offset on.
+fn words(page: &Page, offset: usize, count: usize) -> &[std::sync::atomic::AtomicU64] {
+    assert!(
+        offset.is_multiple_of(8),
+        "the realm monitor accesses Non-secure memory at offset {offset:#x}, unaligned"
+    );
+    &page[offset / 8..][..count]
+}
+
+impl realm_monitor::platform::Platform for RealmPlatform {
+    fn granule_states(&self) -> &[AtomicU16] {
+        self.states.words()
+    }
+
+    fn granule(&self, pa: u64) -> &Granule {
+        self.realm_page(pa)
+    }
+
+    fn read_non_secure(&self, pa: u64, offset: usize, into: &mut [u64]) -> Result<(), AccessFault> {
+        let _busy = self.board.pes[current()].access();
+        let cells = words(self.host_page(pa)?, offset, into.len());
+        for (word, cell) in into.iter_mut().zip(cells) {
+            *word = cell.load(Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn write_non_secure(&self, pa: u64, offset: usize, from: &[u64]) -> Result<(), AccessFault> {
+        let _busy = self.board.pes[current()].access();
+        for (word, cell) in from
+            .iter()
+            .zip(words(self.host_page(pa)?, offset, from.len()))
+        {
+            cell.store(*word, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn copy_from_non_secure(&self, src: u64, dst: u64) -> Result<(), AccessFault> {
+        let _busy = self.board.pes[current()].access();
+        let to = self.realm_page(dst);
+        for (from, to) in self.host_page(src)?.iter().zip(to) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn zero_granule(&self, pa: u64) {
+        for word in self.realm_page(pa) {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn gtsi_delegate(&self, pa: u64) -> Result<(), i64> {
+        self.service(el3::Command::GtsiDelegate, pa)
+    }
+
+    fn gtsi_undelegate(&self, pa: u64) -> Result<(), i64> {
+        self.service(el3::Command::GtsiUndelegate, pa)?;
+        if let Some(page) = self.board.memory.touched(pa) {
+            self.board.guests.forget(Identity::of(page));
+        }
+        Ok(())
+    }
+
+    fn invalidate(&self, _scope: TlbScope) {
+        // Nothing is cached, but an access may be between its translation and its end.
+        self.board.settle();
+    }
+
+    fn publish_tables(&self) {
+        fence(Ordering::SeqCst);
+    }
+
+    fn cpu(&self) -> &CpuFeatures {
+        &self.features
+    }
+
+    fn pause(&self) {
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,160 @@
+//! The state of the monitors at one moment.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use realm_monitor::Monitor;
+use realm_monitor::granule::GranuleState;
+
+use crate::board::Board;
+use crate::memory::{GRANULE_SIZE, WORDS, contents};
+use crate::monitor_platform::RealmPlatform;
+use crate::protection::Gpi;
+
+/// What the monitors hold about one granule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GranuleSnapshot {
+    /// What the protection table says.
+    pub gpi: Gpi,
+    /// What the realm monitor says.
+    pub state: GranuleState,
+    /// Its count of users.
+    pub count: u16,
+    /// What is in it, if it is in the Realm physical address space and not all zero.
+    pub content: Option<Box<[u64; WORDS]>>,
+}
+
+/// All delegable granules that are not simply the host's, and the VMIDs in use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// By physical address.
+    pub granules: BTreeMap<u64, GranuleSnapshot>,
+    /// The VMIDs that realms have.
+    pub vmids: BTreeSet<u16>,
+}
+
+impl Snapshot {
+    /// Nobody may be in the middle of a command.
+    pub(crate) fn take(board: &Board, monitor: &Monitor<RealmPlatform>) -> Self {
+        let mut granules = BTreeMap::new();
+        for bank in monitor.granules().banks().as_slice() {
+            for pa in (bank.base..bank.base + bank.size).step_by(GRANULE_SIZE as usize) {
+                let gpi = board.gpi(pa);
+                let platform = monitor.platform();
+                let state = monitor.granule_state(pa).expect("a bank is delegable");
+                let count = monitor
+                    .granules()
+                    .count(platform, pa)
+                    .expect("a bank is delegable");
+                if gpi == Gpi::NON_SECURE && state == GranuleState::Undelegated && count == 0 {
+                    continue;
+                }
+                let content = if gpi == Gpi::REALM {
+                    board.memory.touched(pa).map(contents)
+                } else {
+                    None
+                };
+                let content = content.filter(|words| words.iter().any(|word| *word != 0));
+                granules.insert(
+                    pa,
+                    GranuleSnapshot {
+                        gpi,
+                        state,
+                        count,
+                        content,
+                    },
+                );
+            }
+        }
+        // A VMID that can be reserved is free; the reservation ends at once.
+        let vmids = (0..=u16::MAX)
+            .filter(|vmid| monitor.vmids().reserve(*vmid).is_none())
+            .collect();
+        Self { granules, vmids }
+    }
+
+    /// What differs from an `earlier` snapshot.
+    pub fn differences(&self, earlier: &Self) -> Vec<Difference> {
+        let addresses: BTreeSet<_> = self
+            .granules
+            .keys()
+            .chain(earlier.granules.keys())
+            .copied()
+            .collect();
+        let mut differences: Vec<_> = addresses
+            .into_iter()
+            .filter_map(|pa| {
+                let (before, after) = (earlier.granules.get(&pa), self.granules.get(&pa));
+                (before != after).then(|| Difference::Granule {
+                    pa,
+                    before: before.map(|granule| (granule.gpi, granule.state, granule.count)),
+                    after: after.map(|granule| (granule.gpi, granule.state, granule.count)),
+                    words: changed(before, after),
+                })
+            })
+            .collect();
+        differences.extend(
+            self.vmids
+                .symmetric_difference(&earlier.vmids)
+                .map(|vmid| Difference::Vmid(*vmid)),
+        );
+        differences
+    }
+}
+
+/// One thing that changed between two snapshots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// A granule. `None` is one that is simply the host's.
+    Granule {
+        /// Its physical address.
+        pa: u64,
+        /// Protection, state and count before.
+        before: Option<(Gpi, GranuleState, u16)>,
+        /// Protection, state and count after.
+        after: Option<(Gpi, GranuleState, u16)>,
+        /// The words that changed: index, before, after.
+        words: Vec<(usize, u64, u64)>,
+    },
+    /// A VMID was taken or given back.
+    Vmid(u16),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Granule {
+                pa,
+                before,
+                after,
+                words,
+            } => {
+                write!(f, "granule {pa:#x}: {before:?} -> {after:?}")?;
+                words
+                    .iter()
+                    .take(8)
+                    .try_for_each(|(n, old, new)| write!(f, ", [{n}] {old:#x} -> {new:#x}"))
+            }
+            Self::Vmid(vmid) => write!(f, "VMID {vmid}"),
+        }
+    }
+}
+
+fn changed(
+    before: Option<&GranuleSnapshot>,
+    after: Option<&GranuleSnapshot>,
+) -> Vec<(usize, u64, u64)> {
+    const ZERO: &[u64; WORDS] = &[0; WORDS];
+    let words =
+        |granule: Option<&GranuleSnapshot>| granule.and_then(|granule| granule.content.clone());
+    let (before, after) = (words(before), words(after));
+    let (before, after) = (
+        before.as_deref().unwrap_or(ZERO),
+        after.as_deref().unwrap_or(ZERO),
+    );
+    (0..WORDS)
+        .filter(|&n| before[n] != after[n])
+        .map(|n| (n, before[n], after[n]))
+        .collect()
+}
