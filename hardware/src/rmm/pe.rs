@@ -118,6 +118,8 @@ const EC_FP: u64 = 0x07;
 pub struct Pe {
     optional: Optional,
     gic: gic::Registers,
+    /// MDCR_EL2.HPMN: all counters are EL1's.
+    counters: u64,
     /// Whether a realm's EL1 registers and virtual CPU interface are in the PE.
     loaded: bool,
     /// Whether a realm's SIMD registers are in the PE.
@@ -133,6 +135,12 @@ impl Pe {
         Self {
             optional,
             gic: gic::Registers::of(features.ich_vtr),
+            // PMCR_EL0.N
+            counters: if optional.pmu {
+                read_sysreg!("pmcr_el0") >> 11 & 0x1F
+            } else {
+                0
+            },
             loaded: false,
             simd_loaded: false,
             host: HostRegisters::default(),
@@ -173,7 +181,7 @@ impl ProcessingElement for Pe {
         // SAFETY: debug and performance monitors of EL1; and the realm's HCR_EL2, under which EL2 runs as before (E2H is
         // set in both; interrupts are masked).
         unsafe {
-            write_sysreg!("mdcr_el2", rec.get(MDCR_EL2));
+            write_sysreg!("mdcr_el2", rec.get(MDCR_EL2) | self.counters);
             write_sysreg!("hcr_el2", rec.get(HCR_EL2));
         }
         let exception = loop {
