@@ -14,13 +14,17 @@ extern crate alloc;
 mod case;
 mod commands;
 mod fixture;
+mod puppet;
 mod realm;
+mod stories;
 
 use alloc::string::String;
 
 pub use case::{Case, Change, Expected};
 pub use fixture::{Fixture, State};
+pub use puppet::Puppet;
 pub use realm::{Realm, RealmState};
+pub use stories::Story;
 
 use cca_abi::smccc::Registers;
 
@@ -50,6 +54,13 @@ pub trait Host {
     /// An aligned PA outside all memory.
     fn outside(&self) -> u64;
 
+    /// The raw image of [`realm_guest::puppet`], as words, or whatever stands for it where the program is not
+    /// machine code.
+    fn puppet_image(&self) -> &[u64];
+
+    /// Takes the interrupts that are pending on this PE, so that a realm can run on.
+    fn take_interrupts(&self);
+
     /// A digest of the whole state behind the interface, where the machine can give one: every granule's
     /// state, granule protection, and the content of everything that is not Non-secure.
     fn snapshot(&self) -> Option<u64>;
@@ -68,24 +79,59 @@ pub struct Summary {
     pub failed: usize,
 }
 
-/// All cases, command by command.
-pub fn cases() -> impl Iterator<Item = Case> {
-    commands::all()
+/// A scenario.
+#[derive(Clone, Copy)]
+pub enum Scenario {
+    /// A single call.
+    Case(Case),
+    /// A realm that runs.
+    Story(Story),
 }
 
-/// Runs every case on `host` and tells `observe` what became of each.
-pub fn run_all<H: Host>(host: &H, mut observe: impl FnMut(&Case, Result<(), &Failure>)) -> Summary {
+impl Scenario {
+    /// A name for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Scenario::Case(case) => case.name(),
+            Scenario::Story(story) => story.name.into(),
+        }
+    }
+
+    /// Runs the scenario on a machine.
+    ///
+    /// # Errors
+    /// Says what was expected and what happened.
+    pub fn run(&self, host: &dyn Host) -> Result<(), Failure> {
+        match self {
+            Scenario::Case(case) => case.run(host),
+            Scenario::Story(story) => story.run(host),
+        }
+    }
+}
+
+/// All scenarios: the cases command by command, then the stories.
+pub fn scenarios() -> impl Iterator<Item = Scenario> {
+    commands::all()
+        .map(Scenario::Case)
+        .chain(stories::all().map(Scenario::Story))
+}
+
+/// Runs every scenario on `host` and tells `observe` what became of each.
+pub fn run_all(
+    host: &dyn Host,
+    mut observe: impl FnMut(&Scenario, Result<(), &Failure>),
+) -> Summary {
     let mut summary = Summary::default();
-    for case in cases() {
-        let result = case.run(host);
-        match &result {
+    for scenario in scenarios() {
+        match scenario.run(host) {
             Ok(()) => {
                 summary.passed += 1;
-                observe(&case, Ok(()));
+                observe(&scenario, Ok(()));
             }
             Err(failure) => {
                 summary.failed += 1;
-                observe(&case, Err(failure));
+                observe(&scenario, Err(&failure));
             }
         }
     }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use cca_abi::mpidr::rec_mpidr_from_index;
-use cca_abi::rmi::params::{REC_FLAG_RUNNABLE, RealmParams, RecParams};
+use cca_abi::rmi::params::{REC_CREATE_GPRS, REC_FLAG_RUNNABLE, RealmParams, RecParams};
 use cca_abi::rmi::{
     Command, MAX_AUX_GRANULES, data_destroy, realm_create, realm_destroy, rec_aux_count,
     rec_create, rec_destroy, rtt_destroy,
@@ -124,6 +124,18 @@ impl Realm {
         index: u64,
         runnable: bool,
     ) -> Registers {
+        Self::rec_create_at(fixture, rd, index, runnable, 0, [0; REC_CREATE_GPRS])
+    }
+
+    /// As [`Realm::rec_create`], with a program counter and X0 to X7.
+    pub(crate) fn rec_create_at(
+        fixture: &mut Fixture<'_>,
+        rd: u64,
+        index: u64,
+        runnable: bool,
+        pc: u64,
+        gprs: [u64; REC_CREATE_GPRS],
+    ) -> Registers {
         let rec = fixture.delegated();
         let count = fixture
             .call(Command::RecAuxCount, rec_aux_count::Input { rd }.encode())
@@ -131,7 +143,8 @@ impl Realm {
         let mut params = RecParams {
             flags: if runnable { REC_FLAG_RUNNABLE } else { 0 },
             mpidr: rec_mpidr_from_index(index).unwrap_or(0),
-            pc: 0,
+            pc,
+            gprs,
             num_aux: count,
             ..RecParams::default()
         };

@@ -1,0 +1,237 @@
+//! Exits for memory accesses, waiting and timers, and what the host may answer.
+
+use cca_abi::rmi::run::{ExitReason, RecEnter, RecExit, enter_flags};
+use cca_abi::rmi::{Command, rtt_map_unprotected, rtt_unmap_unprotected};
+use realm_guest::puppet::Operation;
+
+use super::Story;
+use crate::fixture::Fixture;
+use crate::puppet::{FREE_PAGE, Puppet};
+use crate::realm::UNPROTECTED;
+
+const REC: u64 = 3;
+/// A device register in the unprotected half.
+const DEVICE: u64 = UNPROTECTED + 0x0900_0018;
+/// ESR_EL2 without its fault status and with nothing that a host may not see, for an emulatable access of four bytes.
+const EMULATABLE: u64 = 0x24 << 26 | 1 << 24 | 2 << 22;
+const WRITE: u64 = 1 << 6;
+const FAULT_STATUS: u64 = 0x3F;
+/// SF says whether the register is 64 bits wide: either is right for a load into W.
+const SF: u64 = 1 << 15;
+
+pub(super) const STORIES: &[Story] = &[
+    Story {
+        name: "RMI_REC_ENTER/emulated read",
+        tell: emulated_read,
+    },
+    Story {
+        name: "RMI_REC_ENTER/emulated write",
+        tell: emulated_write,
+    },
+    Story {
+        name: "RMI_REC_ENTER/rec_mmio after another exit",
+        tell: no_emulation,
+    },
+    Story {
+        name: "RMI_REC_ENTER/shared memory",
+        tell: shared_memory,
+    },
+    Story {
+        name: "RMI_REC_ENTER/unpopulated memory",
+        tell: unpopulated,
+    },
+    Story {
+        name: "RMI_REC_ENTER/host call carries 31 registers both ways",
+        tell: host_call,
+    },
+    Story {
+        name: "RMI_REC_ENTER/WFI exits if the host asks",
+        tell: wait,
+    },
+    Story {
+        name: "RMI_REC_ENTER/virtual timer",
+        tell: timer,
+    },
+];
+
+/// Expects an exit that shows no more than an emulatable access.
+fn emulatable(fixture: &mut Fixture<'_>, exit: &RecExit, write: bool, value: u64) {
+    fixture.reason(exit, ExitReason::Sync);
+    let must = EMULATABLE | if write { WRITE } else { 0 };
+    fixture.equal("ESR", exit.esr & !(FAULT_STATUS | SF), must);
+    fixture.equal("FAR", exit.far, DEVICE & 0xFFF);
+    fixture.equal("HPFAR", exit.hpfar, (DEVICE >> 12) << 4);
+    fixture.equal("X0", exit.gprs[0], value);
+    fixture.equal(
+        "X1 to X30",
+        exit.gprs[1..].iter().all(|&gpr| gpr == 0),
+        true,
+    );
+}
+
+fn emulated_read(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 1);
+    let exit = puppet.provoke(fixture, 0, Operation::LoadDevice, &[DEVICE]);
+    emulatable(fixture, &exit, false, 0);
+    let mut enter = RecEnter {
+        flags: enter_flags::EMUL_MMIO,
+        ..RecEnter::default()
+    };
+    enter.gprs[0] = 0xAAAA_BBBB_1234_5678;
+    let report = puppet.expect_call(fixture, 0, &enter);
+    fixture.equal("what was loaded", report[1], 0x1234_5678);
+}
+
+fn emulated_write(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 1);
+    let exit = puppet.provoke(fixture, 0, Operation::StoreDevice, &[DEVICE, 0x1_0000_0041]);
+    emulatable(fixture, &exit, true, 0x41);
+    // Without the flag the access is made again.
+    let exit = puppet.run(fixture, 0, &RecEnter::default());
+    emulatable(fixture, &exit, true, 0x41);
+    let enter = RecEnter {
+        flags: enter_flags::EMUL_MMIO,
+        ..RecEnter::default()
+    };
+    puppet.expect_call(fixture, 0, &enter);
+}
+
+fn no_emulation(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 1);
+    let enter = RecEnter {
+        flags: enter_flags::EMUL_MMIO,
+        ..RecEnter::default()
+    };
+    let before = fixture.host().snapshot();
+    let (x0, _) = puppet.enter(fixture, 0, &enter);
+    fixture.equal("emulation after a host call", x0, REC);
+    fixture.equal("state", fixture.host().snapshot(), before);
+    // The pending host call is not lost by that.
+    let mpidr = puppet.perform(fixture, 0, Operation::Mpidr, &[])[0];
+    fixture.equal("MPIDR", mpidr, 1 << 31);
+}
+
+fn shared_memory(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 1);
+    let ipa = UNPROTECTED + FREE_PAGE;
+    let rd = puppet.realm.rd;
+    let exit = puppet.provoke(fixture, 0, Operation::Read, &[ipa]);
+    fixture.reason(&exit, ExitReason::Sync);
+    fixture.equal("HPFAR", exit.hpfar, (ipa >> 12) << 4);
+
+    fixture.tables(rd, ipa);
+    let page = fixture.non_secure_with(&[0x1111, 0x2222]);
+    let desc = page | 0b110 << 2 | 0b11 << 6;
+    let map = rtt_map_unprotected::Input {
+        rd,
+        ipa,
+        level: 3,
+        desc,
+    };
+    fixture.call(Command::RttMapUnprotected, map.encode());
+    let report = puppet.expect_call(fixture, 0, &RecEnter::default());
+    fixture.equal("what the realm reads", report[1], 0x1111);
+    puppet.perform(fixture, 0, Operation::Write, &[ipa + 8, 0x3333]);
+    fixture.equal("what the host reads", fixture.host().read(page, 1), 0x3333);
+
+    let unmap = rtt_unmap_unprotected::Input { rd, ipa, level: 3 };
+    fixture.call(Command::RttUnmapUnprotected, unmap.encode());
+    let exit = puppet.provoke(fixture, 0, Operation::Read, &[ipa]);
+    fixture.reason(&exit, ExitReason::Sync);
+    fixture.equal("HPFAR", exit.hpfar, (ipa >> 12) << 4);
+}
+
+fn unpopulated(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 1);
+    let enter = Puppet::order(Operation::Write, &[FREE_PAGE + 0x123 * 8, 7]);
+    let (x0, exit) = puppet.enter(fixture, 0, &enter);
+    fixture.equal("X0", x0, 0);
+    fixture.reason(&exit, ExitReason::Sync);
+    fixture.equal(
+        "ESR, non-emulatable",
+        exit.esr & !(FAULT_STATUS | 1 << 10),
+        0x24 << 26,
+    );
+    fixture.equal(
+        "fault status: translation fault at level 3",
+        exit.esr & FAULT_STATUS,
+        7,
+    );
+    fixture.equal("FAR", exit.far, 0);
+    fixture.equal("HPFAR", exit.hpfar, (FREE_PAGE >> 12) << 4);
+    fixture.equal("X0 to X30", exit.gprs.iter().all(|&gpr| gpr == 0), true);
+    puppet.expect_call(fixture, 0, &RecEnter::default());
+    let value = puppet.perform(fixture, 0, Operation::Read, &[FREE_PAGE + 0x123 * 8])[0];
+    fixture.equal("what the realm wrote", value, 7);
+}
+
+fn host_call(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 1);
+    // The report of an SMC fills the registers of the next call.
+    let arguments: [u64; 12] = core::array::from_fn(|i| 0x100 + i as u64);
+    let mut enter = Puppet::order(Operation::Smc, &arguments);
+    enter.gprs[30] = u64::MAX;
+    let gprs = puppet.expect_call(fixture, 0, &enter);
+    fixture.equal("X1: not supported", gprs[1], u64::MAX);
+    fixture.equal("X5 to X12", gprs[5..13].to_vec(), arguments[4..].to_vec());
+}
+
+fn wait(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 1);
+    let mut enter = Puppet::order(Operation::Wait, &[]);
+    enter.flags = enter_flags::TRAP_WFI;
+    let (x0, exit) = puppet.enter(fixture, 0, &enter);
+    fixture.equal("X0", x0, 0);
+    fixture.reason(&exit, ExitReason::Sync);
+    fixture.equal("ESR", exit.esr, 0x01 << 26);
+    // The program counter is behind the instruction.
+    puppet.expect_call(fixture, 0, &RecEnter::default());
+}
+
+fn timer(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 1);
+    let mut exit = puppet
+        .enter(fixture, 0, &Puppet::order(Operation::ArmTimer, &[0]))
+        .1;
+    for _ in 0..100 {
+        if exit.exit_reason == ExitReason::Irq as u8 {
+            break;
+        }
+        let enter = Puppet::order(Operation::Nothing, &[]);
+        exit = puppet.enter(fixture, 0, &enter).1;
+    }
+    fixture.reason(&exit, ExitReason::Irq);
+    fixture.equal(
+        "CNTV_CTL: enabled, not masked, asserted",
+        exit.cntv_ctl,
+        0b101,
+    );
+    fixture.host().take_interrupts();
+
+    // The host signals the interrupt through a list register; the realm takes and ends it.
+    let mut enter = RecEnter::default();
+    enter.gicv3_lrs[0] = 1 << 62 | 1 << 60 | 0xA0 << 48 | 27;
+    let mut exit = puppet.run(fixture, 0, &enter);
+    for operation in [Operation::Wait, Operation::Acknowledge] {
+        let mut enter = Puppet::order(operation, &[]);
+        enter.gicv3_lrs = exit.gicv3_lrs;
+        exit = puppet.run(fixture, 0, &enter);
+    }
+    fixture.equal("the interrupt that the realm takes", exit.gprs[1], 27);
+    fixture.equal(
+        "state of the list register: active",
+        exit.gicv3_lrs[0] >> 62,
+        2,
+    );
+    for (operation, argument) in [(Operation::DisarmTimer, 0), (Operation::EndOfInterrupt, 27)] {
+        let mut enter = Puppet::order(operation, &[argument]);
+        enter.gicv3_lrs = exit.gicv3_lrs;
+        exit = puppet.run(fixture, 0, &enter);
+    }
+    fixture.equal(
+        "state of the list register: inactive",
+        exit.gicv3_lrs[0] >> 62,
+        0,
+    );
+    fixture.equal("CNTV_CTL: off", exit.cntv_ctl & 1, 0);
+}

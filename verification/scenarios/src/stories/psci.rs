@@ -1,0 +1,322 @@
+//! Power control inside a realm, and what the host has to do for it.
+
+use cca_abi::mpidr::architectural_from_index;
+use cca_abi::psci::{Function, VERSION_1_1, code};
+use cca_abi::rmi::run::{ExitReason, RecEnter};
+use cca_abi::rmi::{Command, psci_complete};
+use cca_abi::smccc::Registers;
+use realm_guest::puppet::{Operation, SMC_REGISTERS};
+
+use super::Story;
+use crate::fixture::Fixture;
+use crate::puppet::{CALL_PAGE, MEMORY, Puppet};
+use crate::realm::UNPROTECTED;
+
+/// RMI_ERROR_INPUT.
+const INPUT: u64 = 1;
+/// RMI_ERROR_REALM, index 1.
+const REALM_OFF: u64 = 0x102;
+/// RMI_ERROR_REC.
+const REC: u64 = 3;
+
+pub(super) const STORIES: &[Story] = &[
+    Story {
+        name: "PSCI_VERSION and PSCI_FEATURES/answered by the RMM",
+        tell: version,
+    },
+    Story {
+        name: "PSCI_CPU_ON/refused without an exit",
+        tell: cpu_on_refused,
+    },
+    Story {
+        name: "PSCI_CPU_ON/completed by the host",
+        tell: cpu_on,
+    },
+    Story {
+        name: "PSCI_CPU_ON/denied by the host",
+        tell: cpu_on_denied,
+    },
+    Story {
+        name: "RMI_PSCI_COMPLETE/owner, target and status",
+        tell: complete_refused,
+    },
+    Story {
+        name: "RMI_REC_ENTER/rec_psci",
+        tell: pending,
+    },
+    Story {
+        name: "PSCI_AFFINITY_INFO/on and off",
+        tell: affinity_info,
+    },
+    Story {
+        name: "PSCI_CPU_OFF/REC is not runnable",
+        tell: cpu_off,
+    },
+    Story {
+        name: "PSCI_CPU_SUSPEND/exit, then success",
+        tell: cpu_suspend,
+    },
+    Story {
+        name: "PSCI_SYSTEM_OFF/RMI_REC_ENTER system_off",
+        tell: system_off,
+    },
+    Story {
+        name: "PSCI_SYSTEM_RESET/RMI_REC_ENTER system_off",
+        tell: system_reset,
+    },
+];
+
+fn call(function: Function, arguments: &[u64]) -> Registers {
+    Registers::call(function.function_id(), arguments)
+}
+
+fn smc(fixture: &mut Fixture<'_>, puppet: &Puppet, call: Registers) -> i64 {
+    puppet.perform(fixture, 0, Operation::Smc, &call.0[..SMC_REGISTERS])[0].cast_signed()
+}
+
+/// A realm of two RECs of which the first has asked to turn on the second.
+fn asked_to_turn_on(fixture: &mut Fixture<'_>) -> Puppet {
+    let puppet = Puppet::new(fixture, 2);
+    let entry = puppet.perform(fixture, 0, Operation::SecondaryEntry, &[])[0];
+    let call = call(
+        Function::CpuOn,
+        &[architectural_from_index(1), entry, CALL_PAGE + 0x1000],
+    );
+    let exit = puppet.provoke(fixture, 0, Operation::Smc, &call.0[..SMC_REGISTERS]);
+    fixture.reason(&exit, ExitReason::Psci);
+    fixture.equal("X0 of the exit", exit.gprs[0], call.0[0]);
+    fixture.equal("affinity in X1 of the exit", exit.gprs[1] & 0xFF, 1);
+    puppet
+}
+
+/// Completes the request of REC 0 about REC 1.
+fn complete(fixture: &mut Fixture<'_>, puppet: &Puppet, status: i64) {
+    let input = psci_complete::Input {
+        calling_rec: puppet.recs[0],
+        target_rec: puppet.recs[1],
+        status,
+    };
+    fixture.call(Command::PsciComplete, input.encode());
+}
+
+/// What REC 0 reports after an SMC that was completed by the host.
+fn result(fixture: &mut Fixture<'_>, puppet: &Puppet) -> i64 {
+    let report = puppet.expect_call(fixture, 0, &RecEnter::default());
+    fixture.equal("X1 to X3", report[2..5].to_vec(), [0; 3].to_vec());
+    report[1].cast_signed()
+}
+
+fn version(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 1);
+    let version = smc(fixture, &puppet, call(Function::Version, &[]));
+    fixture.equal("PSCI_VERSION", version, VERSION_1_1.cast_signed());
+    for function in Function::ALL
+        .into_iter()
+        .filter(|function| function.is_for_realms())
+    {
+        let answer = smc(
+            fixture,
+            &puppet,
+            call(Function::Features, &[function.function_id().into()]),
+        );
+        fixture.equal(function.name(), answer, code::SUCCESS);
+    }
+    let answer = smc(fixture, &puppet, call(Function::Features, &[0x8000_0000]));
+    fixture.equal("PSCI_FEATURES of SMCCC_VERSION", answer, code::SUCCESS);
+    for function in [0x8400_0006, 0x8400_000B, 0xC400_000E, 0xC400_0190] {
+        let answer = smc(fixture, &puppet, call(Function::Features, &[function]));
+        fixture.equal(
+            "PSCI_FEATURES of another function",
+            answer,
+            code::NOT_SUPPORTED,
+        );
+    }
+    let answer = smc(fixture, &puppet, call(Function::MigrateInfoType, &[]));
+    fixture.equal("MIGRATE_INFO_TYPE", answer, code::NOT_SUPPORTED);
+}
+
+fn cpu_on_refused(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 2);
+    let other = architectural_from_index(1);
+    let table = [
+        (other, UNPROTECTED, code::INVALID_ADDRESS),
+        (other, u64::MAX, code::INVALID_ADDRESS),
+        (
+            architectural_from_index(2),
+            MEMORY,
+            code::INVALID_PARAMETERS,
+        ),
+        (
+            architectural_from_index(1 << 20),
+            MEMORY,
+            code::INVALID_PARAMETERS,
+        ),
+        (architectural_from_index(0), MEMORY, code::ALREADY_ON),
+    ];
+    for (target, entry, expected) in table {
+        let answer = smc(fixture, &puppet, call(Function::CpuOn, &[target, entry, 0]));
+        fixture.equal("CPU_ON", answer, expected);
+    }
+}
+
+fn cpu_on(fixture: &mut Fixture<'_>) {
+    let puppet = asked_to_turn_on(fixture);
+    let (x0, _) = puppet.enter(fixture, 1, &RecEnter::default());
+    fixture.equal("entering the target before completion", x0, REC);
+    complete(fixture, &puppet, code::SUCCESS);
+    let answer = result(fixture, &puppet);
+    fixture.equal("CPU_ON", answer, code::SUCCESS);
+    puppet.expect_call(fixture, 1, &RecEnter::default());
+    let mpidr = puppet.perform(fixture, 1, Operation::Mpidr, &[])[0];
+    fixture.equal(
+        "MPIDR of the second vCPU",
+        mpidr,
+        architectural_from_index(1),
+    );
+
+    // Once more: now it is on.
+    let call = call(Function::CpuOn, &[architectural_from_index(1), MEMORY, 0]);
+    let exit = puppet.provoke(fixture, 0, Operation::Smc, &call.0[..SMC_REGISTERS]);
+    fixture.reason(&exit, ExitReason::Psci);
+    let input = psci_complete::Input {
+        calling_rec: puppet.recs[0],
+        target_rec: puppet.recs[1],
+        status: code::DENIED,
+    };
+    fixture.refused("denying what is on", input.encode(), INPUT);
+    complete(fixture, &puppet, code::SUCCESS);
+    let answer = result(fixture, &puppet);
+    fixture.equal("CPU_ON of a vCPU that is on", answer, code::ALREADY_ON);
+}
+
+fn cpu_on_denied(fixture: &mut Fixture<'_>) {
+    let puppet = asked_to_turn_on(fixture);
+    complete(fixture, &puppet, code::DENIED);
+    let answer = result(fixture, &puppet);
+    fixture.equal("CPU_ON", answer, code::DENIED);
+    let (x0, _) = puppet.enter(fixture, 1, &RecEnter::default());
+    fixture.equal("entering the target", x0, REC);
+}
+
+fn complete_refused(fixture: &mut Fixture<'_>) {
+    let puppet = asked_to_turn_on(fixture);
+    let (_, stranger) = fixture.active_realm();
+    let third = Puppet::new(fixture, 3);
+    let input = |target_rec, status| {
+        psci_complete::Input {
+            calling_rec: puppet.recs[0],
+            target_rec,
+            status,
+        }
+        .encode()
+    };
+    fixture.refused("owner", input(stranger, 0), INPUT);
+    fixture.refused("owner, matching MPIDR", input(third.recs[1], 0), INPUT);
+    for status in [1, -1, -2, -4, -5, -9, i64::MAX] {
+        fixture.refused("status", input(puppet.recs[1], status), INPUT);
+    }
+    complete(fixture, &puppet, code::SUCCESS);
+    fixture.refused("pending", input(puppet.recs[1], 0), INPUT);
+
+    let call = call(Function::CpuOn, &[architectural_from_index(1), MEMORY, 0]);
+    let exit = third.provoke(fixture, 0, Operation::Smc, &call.0[..SMC_REGISTERS]);
+    fixture.reason(&exit, ExitReason::Psci);
+    let input = psci_complete::Input {
+        calling_rec: third.recs[0],
+        target_rec: third.recs[2],
+        status: 0,
+    };
+    fixture.refused("target", input.encode(), INPUT);
+}
+
+fn pending(fixture: &mut Fixture<'_>) {
+    let puppet = asked_to_turn_on(fixture);
+    let before = fixture.host().snapshot();
+    let (x0, _) = puppet.enter(fixture, 0, &RecEnter::default());
+    fixture.equal("entering while the request is pending", x0, REC);
+    fixture.equal("state", fixture.host().snapshot(), before);
+    complete(fixture, &puppet, code::SUCCESS);
+    let answer = result(fixture, &puppet);
+    fixture.equal("CPU_ON", answer, code::SUCCESS);
+}
+
+fn affinity_info(fixture: &mut Fixture<'_>) {
+    let puppet = asked_to_turn_on(fixture);
+    complete(fixture, &puppet, code::SUCCESS);
+    result(fixture, &puppet);
+    let me = architectural_from_index(0);
+    let other = architectural_from_index(1);
+    let table = [
+        (other, 1, code::INVALID_PARAMETERS),
+        (architectural_from_index(2), 0, code::INVALID_PARAMETERS),
+        (me, 0, code::SUCCESS),
+    ];
+    for (target, level, expected) in table {
+        let answer = smc(
+            fixture,
+            &puppet,
+            call(Function::AffinityInfo, &[target, level]),
+        );
+        fixture.equal("AFFINITY_INFO", answer, expected);
+    }
+    for expected in [code::SUCCESS, code::OFF] {
+        let query = call(Function::AffinityInfo, &[other, 0]);
+        let exit = puppet.provoke(fixture, 0, Operation::Smc, &query.0[..SMC_REGISTERS]);
+        fixture.reason(&exit, ExitReason::Psci);
+        let input = psci_complete::Input {
+            calling_rec: puppet.recs[0],
+            target_rec: puppet.recs[1],
+            status: code::DENIED,
+        };
+        fixture.refused("denying AFFINITY_INFO", input.encode(), INPUT);
+        complete(fixture, &puppet, code::SUCCESS);
+        let answer = result(fixture, &puppet);
+        fixture.equal("AFFINITY_INFO of the second vCPU", answer, expected);
+        if expected == code::SUCCESS {
+            puppet.expect_call(fixture, 1, &RecEnter::default());
+            let off = call(Function::CpuOff, &[]);
+            let exit = puppet.provoke(fixture, 1, Operation::Smc, &off.0[..SMC_REGISTERS]);
+            fixture.reason(&exit, ExitReason::Psci);
+        }
+    }
+}
+
+fn cpu_off(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 1);
+    let off = call(Function::CpuOff, &[]);
+    let exit = puppet.provoke(fixture, 0, Operation::Smc, &off.0[..SMC_REGISTERS]);
+    fixture.reason(&exit, ExitReason::Psci);
+    fixture.equal("X0 of the exit", exit.gprs[0], off.0[0]);
+    let (x0, _) = puppet.enter(fixture, 0, &RecEnter::default());
+    fixture.equal("entering what is off", x0, REC);
+}
+
+fn cpu_suspend(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 1);
+    let suspend = call(Function::CpuSuspend, &[0, MEMORY, 7]);
+    let exit = puppet.provoke(fixture, 0, Operation::Smc, &suspend.0[..SMC_REGISTERS]);
+    fixture.reason(&exit, ExitReason::Psci);
+    fixture.equal("X0 of the exit", exit.gprs[0], suspend.0[0]);
+    let report = puppet.expect_call(fixture, 0, &RecEnter::default());
+    fixture.equal("CPU_SUSPEND", report[1].cast_signed(), code::SUCCESS);
+}
+
+fn turned_off(fixture: &mut Fixture<'_>, function: Function) {
+    let puppet = Puppet::new(fixture, 2);
+    let off = call(function, &[]);
+    let exit = puppet.provoke(fixture, 0, Operation::Smc, &off.0[..SMC_REGISTERS]);
+    fixture.reason(&exit, ExitReason::Psci);
+    fixture.equal("X0 of the exit", exit.gprs[0], off.0[0]);
+    for index in 0..2 {
+        let (x0, _) = puppet.enter(fixture, index, &RecEnter::default());
+        fixture.equal("entering a REC of a realm that is off", x0, REALM_OFF);
+    }
+}
+
+fn system_off(fixture: &mut Fixture<'_>) {
+    turned_off(fixture, Function::SystemOff);
+}
+
+fn system_reset(fixture: &mut Fixture<'_>) {
+    turned_off(fixture, Function::SystemReset);
+}
