@@ -1,1 +1,50 @@
-//! The hypervisor, at NS-EL2.
+//! A hypervisor at NS-EL2: entry of all PEs, stage 1, interrupts, the timer, memory, power, and the way to the RMM.
+//!
+//! The image names its two mains with [`hypervisor_program!`](crate::hypervisor_program); both are called with the MMU
+//! on and all interrupts masked. They stay masked: the hypervisor waits with `WFI`, and asks the GIC when it is ready.
+//!
+//! The ring assumes what the layout in [`cca_abi::firmware`] says of QEMU's `virt` machine (devices in the first GiB,
+//! the payload's own place) and PSCI over SMC; memory, PEs and interrupt controller are as the device tree has them.
+
+pub mod entry;
+mod gic;
+mod heap;
+mod memory;
+mod panic;
+mod pe;
+mod power;
+mod start;
+mod translation;
+mod transport;
+mod vectors;
+
+pub use entry::MAX_PES;
+pub use gic::Gic;
+pub use memory::Dram;
+pub use panic::stop;
+pub use pe::Pe;
+pub use power::{start_pe, system_off};
+pub use transport::Transport;
+
+/// Makes two functions the program of the image: `primary: fn(Option<&'static [u8]>)`, with the device tree, runs on
+/// the PE that the firmware entered, and `secondary: fn(usize)`, with its index, on every PE that
+/// [`start_pe`](crate::host::start_pe) starts. When `primary` returns the machine is turned off.
+#[macro_export]
+macro_rules! hypervisor_program {
+    ($primary:path, $secondary:path) => {
+        #[unsafe(no_mangle)]
+        extern "Rust" fn hypervisor_program_primary(device_tree: Option<&'static [u8]>) {
+            $primary(device_tree)
+        }
+
+        #[unsafe(no_mangle)]
+        extern "Rust" fn hypervisor_program_secondary(index: usize) {
+            $secondary(index)
+        }
+
+        #[panic_handler]
+        fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
+            $crate::host::stop(info)
+        }
+    };
+}

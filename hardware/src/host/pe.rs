@@ -1,0 +1,90 @@
+//! The PE that the hypervisor's loop runs on.
+
+use core::marker::PhantomData;
+
+use realm_vmm::HostPe;
+
+use super::gic::{self, Gic, KICK, TIMER};
+use crate::common::barrier;
+use crate::{read_sysreg, write_sysreg};
+
+/// `CNTHP_CTL_EL2.ENABLE`.
+const ENABLE: u64 = 1;
+
+/// One PE, of use only on itself.
+#[derive(Debug)]
+pub struct Pe {
+    index: usize,
+    /// Not for other PEs: all it does concerns the one that it was made on.
+    here: PhantomData<*const ()>,
+}
+
+impl Pe {
+    /// Prepares this PE for the hypervisor's interrupts. `None` if the controller has nothing for it.
+    pub fn start(gic: &Gic, index: usize) -> Option<Self> {
+        set_timer(0, 0);
+        gic.enable_pe().then_some(Self {
+            index,
+            here: PhantomData,
+        })
+    }
+}
+
+/// Sets the EL2 physical timer.
+fn set_timer(deadline: u64, control: u64) {
+    // SAFETY: the timer can only raise its interrupt, which stays masked.
+    unsafe {
+        write_sysreg!("cnthp_cval_el2", deadline);
+        write_sysreg!("cnthp_ctl_el2", control);
+    }
+    barrier::isb();
+}
+
+impl HostPe for Pe {
+    fn index(&self) -> usize {
+        self.index
+    }
+
+    fn counter(&self) -> u64 {
+        barrier::isb();
+        read_sysreg!("cntpct_el0")
+    }
+
+    fn frequency(&self) -> u64 {
+        read_sysreg!("cntfrq_el0")
+    }
+
+    fn arm_slice(&mut self, deadline: u64) {
+        set_timer(deadline, ENABLE);
+    }
+
+    fn disarm_slice(&mut self) {
+        set_timer(0, 0);
+    }
+
+    fn acknowledge_interrupts(&mut self) {
+        while let Some(intid) = gic::acknowledge() {
+            match intid {
+                TIMER => set_timer(0, 0),
+                KICK => {}
+                other => panic!("interrupt {other}, which nobody enabled"),
+            }
+            gic::end(intid);
+        }
+    }
+
+    fn wait(&mut self, deadline: Option<u64>) {
+        if let Some(deadline) = deadline {
+            set_timer(deadline, ENABLE);
+        }
+        barrier::dsb_sy();
+        barrier::wfi();
+        if deadline.is_some() {
+            set_timer(0, 0);
+        }
+    }
+
+    fn kick_others(&mut self) {
+        gic::kick_others();
+    }
+}
