@@ -35,6 +35,8 @@ pub enum Failure {
         /// `MPIDR_EL1` as read.
         found: u64,
     },
+    /// The host did not build what the RMM measured.
+    Measurement,
     /// The host did not compute what it was asked for.
     HostSum {
         /// What it should be.
@@ -84,6 +86,7 @@ impl fmt::Display for Failure {
             Self::Configuration => write!(f, "the realm's configuration makes no sense"),
             Self::Psci { function, returned } => write!(f, "{function} returned {returned}"),
             Self::Mpidr { found } => write!(f, "running under an unexpected MPIDR {found:#x}"),
+            Self::Measurement => write!(f, "the host did not build what the RMM measured"),
             Self::HostSum { expected, found } => {
                 write!(f, "the host's sum is {found}, not {expected}")
             }

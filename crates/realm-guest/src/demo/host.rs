@@ -9,5 +9,9 @@ pub const ADD: u16 = 1;
 /// `gprs[0]`, and stores a doubleword of its own choice, not zero, as the second one.
 pub const LOOK: u16 = 2;
 
+/// `gprs[0..8]` are the realm initial measurement as `RSI_MEASUREMENT_READ` gives it. The host answers with 0 in `gprs[0]`
+/// if that is what it built.
+pub const MEASUREMENT: u16 = 3;
+
 /// The program has found something wrong: the host ends the run with an error.
 pub const FAILED: u16 = 0xDEAD;

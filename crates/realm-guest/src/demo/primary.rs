@@ -3,14 +3,10 @@
 use cca_abi::mpidr::{ARCHITECTURAL_MASK, architectural_from_index};
 
 use super::board::Board;
-use super::console::Hex;
 use super::steps::{Vcpu, rsi};
 use super::{Failure, GuestPe};
 use crate::psci::{Affinity, PsciError};
 use crate::{HashAlgorithm, Psci, RealmConfig, Rsi};
-
-/// Index of the realm initial measurement among a realm's measurements.
-const INITIAL_MEASUREMENT: u64 = 0;
 
 /// Runs the program on vCPU 0 of a realm that starts with this `board` in X0-X2.
 ///
@@ -51,12 +47,7 @@ fn demonstrate<P: GuestPe>(vcpu: &Vcpu<'_, P>, config: &RealmConfig) -> Result<(
         "a realm, RSI {version}, {} address bits, {algorithm}",
         config.ipa_width.bits()
     ));
-    let rim = vcpu
-        .rsi()
-        .measurement(INITIAL_MEASUREMENT)
-        .map_err(rsi("RSI_MEASUREMENT_READ"))?;
-    let used = config.hash_algorithm.size() / size_of::<u64>();
-    vcpu.say(format_args!("initial measurement {}", Hex(&rim[..used])));
+    vcpu.compare_measurement(config.hash_algorithm)?;
 
     let others = turn_on_others(vcpu)?;
     vcpu.introduce()?;

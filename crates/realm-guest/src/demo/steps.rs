@@ -5,12 +5,15 @@ use core::fmt;
 use cca_abi::mpidr::index_from_architectural;
 
 use super::board::Board;
-use super::console::Console;
+use super::console::{Console, Hex};
 use super::{Failure, GuestPe, host};
-use crate::{Error, GRANULE_SIZE, HostCall, IpaWidth, Psci, Ripas, Rsi};
+use crate::{Error, GRANULE_SIZE, HashAlgorithm, HostCall, IpaWidth, Psci, Ripas, Rsi};
 
 /// INTID of the virtual timer's private peripheral interrupt (Arm Base System Architecture).
 const VIRTUAL_TIMER: u32 = 27;
+
+/// Index of the realm initial measurement among a realm's measurements.
+const INITIAL_MEASUREMENT: u64 = 0;
 
 /// One vCPU with all that its steps need.
 pub(super) struct Vcpu<'p, P> {
@@ -61,6 +64,25 @@ impl<P: GuestPe> Vcpu<'_, P> {
         self.say(format_args!("vCPU {} is up, MPIDR {mpidr:#x}", self.index));
         self.ask_the_host()?;
         self.take_timer_interrupt()
+    }
+
+    /// Reads the realm initial measurement and asks the host whether that is what it built.
+    pub(super) fn compare_measurement(&self, algorithm: HashAlgorithm) -> Result<(), Failure> {
+        let rim = self
+            .rsi()
+            .measurement(INITIAL_MEASUREMENT)
+            .map_err(rsi("RSI_MEASUREMENT_READ"))?;
+        let used = algorithm.size() / size_of::<u64>();
+        self.say(format_args!("initial measurement {}", Hex(&rim[..used])));
+        let mut call = HostCall {
+            imm: host::MEASUREMENT,
+            ..HostCall::default()
+        };
+        call.gprs[..rim.len()].copy_from_slice(&rim);
+        match self.host_call(call)?.gprs[0] {
+            0 => Ok(()),
+            _ => Err(Failure::Measurement),
+        }
     }
 
     /// A host call whose answer can be checked.

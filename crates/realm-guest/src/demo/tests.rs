@@ -19,6 +19,7 @@ const BOARD: Board = Board {
     uart: 0x0900_0000,
 };
 const SHARED_BIT: u64 = 1 << 39;
+const RIM: [u64; 8] = [0x0807_0605_0403_0201, 2, 3, 4, 0, 0, 0, 0];
 const ENTRY: u64 = 0x4000_1000;
 
 /// One thing that goes wrong.
@@ -26,6 +27,7 @@ const ENTRY: u64 = 0x4000_1000;
 enum Fault {
     None,
     Sum,
+    Measurement,
     HostReadsElsewhere,
     HostDoesNotWrite,
     OtherInterrupt,
@@ -96,6 +98,11 @@ impl World {
                     self.set_word(page + 8, 0xB0B);
                 }
             }
+            host::MEASUREMENT => {
+                let error = u64::from(self.fault == Fault::Measurement);
+                let same = core::array::from_fn::<_, 8, _>(|i| self.word(gpr(i as u64))) == RIM;
+                self.set_word(gpr(0), u64::from(!same) | error);
+            }
             host::FAILED => self.failure_reported.set(true),
             other => panic!("host call {other}"),
         }
@@ -110,9 +117,7 @@ impl World {
                 self.set_word(base, 40);
                 self.set_word(base + 8, 0);
             }
-            Command::MeasurementRead => {
-                x[1..9].copy_from_slice(&[0x0807_0605_0403_0201, 2, 3, 4, 0, 0, 0, 0])
-            }
+            Command::MeasurementRead => x[1..9].copy_from_slice(&RIM),
             Command::IpaStateSet => {
                 let rejected = self.fault == Fault::RejectedRam && ripas == 1;
                 let empty = &mut *self.empty.borrow_mut();
@@ -328,6 +333,10 @@ fn one_vcpu_and_many_vcpus_work() {
 #[test]
 fn everything_that_goes_wrong_is_said_and_told_to_the_host() {
     let faults = [
+        (
+            Fault::Measurement,
+            "demo: FAILED vCPU 0: the host did not build what the RMM measured",
+        ),
         (
             Fault::Sum,
             "demo: FAILED vCPU 0: the host's sum is 1043, not 1042",
