@@ -10,11 +10,14 @@ pub mod debian;
 pub mod error;
 pub mod firmware;
 pub mod images;
+pub mod layering;
 pub mod progress;
 pub mod qemu;
 pub mod raw;
 pub mod setup;
+pub mod source;
 pub mod toolchain;
+pub mod unsafety;
 pub mod workspace;
 
 pub use error::Error;

@@ -1,5 +1,7 @@
 //! `cargo xtask`: setup, images, tests and checks of the project.
 
+mod verify;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +28,13 @@ enum Task {
         /// (root-monitor and realm-monitor, packed). Default: all but scenario-runner.
         names: Vec<String>,
     },
+    /// Runs every check: layering, style, unit tests, images, and realms on both machines.
+    Test {
+        /// Only these suites: layering, style, unit, images, firmware, scenarios, runs.
+        suites: Vec<String>,
+    },
+    /// Checks that dependencies point one way and unsafe code is where it may be.
+    Layering,
 }
 
 fn main() -> ExitCode {
@@ -56,6 +65,8 @@ fn run(task: Task) -> Result<(), Error> {
             Lines.note(&format!("bare-metal compiler: {toolchain:?}"));
             Ok(())
         }
+        Task::Test { suites } => verify::test(&workspace, &suites),
+        Task::Layering => verify::test(&workspace, &["layering".to_owned()]),
         Task::Images { names } => {
             let toolchain = setup::toolchain(&workspace, &Lines)?;
             images::build(&workspace, &toolchain, &chosen(&names)?, &Lines)?;

@@ -1,0 +1,84 @@
+//! The images: that they are built, and are what their places need.
+
+use std::fs;
+
+use cca_abi::firmware;
+use xtask::images::{self, FIRMWARE};
+use xtask::progress::Lines;
+use xtask::setup;
+use xtask::workspace::Workspace;
+use xtask::{Error, Progress};
+
+use super::Case;
+
+/// Builds everything that the later suites boot, and looks at it.
+pub(crate) fn images(workspace: &Workspace) -> Vec<Case> {
+    let built = setup::toolchain(workspace, &Lines).and_then(|toolchain| {
+        images::build(workspace, &toolchain, &images::ALL, &Lines)?;
+        // Nothing has changed: the second time must find that out, and change nothing.
+        let before = modified(workspace)?;
+        images::build(workspace, &toolchain, &images::ALL, &Quiet)?;
+        Ok(before == modified(workspace)?)
+    });
+    let unchanged = match built {
+        Ok(unchanged) => unchanged,
+        Err(error) => return vec![Case::broken("build", &error)],
+    };
+    let again = if unchanged {
+        Ok(())
+    } else {
+        Err("the second build made new files".to_owned())
+    };
+    vec![
+        Case::new("build", Ok(())),
+        Case::new("nothing to do", again),
+        Case::new("firmware table", firmware_table(workspace)),
+    ]
+}
+
+struct Quiet;
+
+impl Progress for Quiet {
+    fn step(&self, _what: &str) {}
+    fn note(&self, _line: &str) {}
+    fn detail(&self, _line: &str) {}
+}
+
+fn modified(workspace: &Workspace) -> Result<Vec<std::time::SystemTime>, Error> {
+    let names = images::ALL.iter().map(|image| image.file).chain([FIRMWARE]);
+    let time = |name: &str| {
+        let path = workspace.images().join(name);
+        let time = fs::metadata(&path).and_then(|metadata| metadata.modified());
+        time.map_err(|error| Error::io("look at", &path, &error))
+    };
+    names.map(time).collect()
+}
+
+/// The flash holds the root monitor at its start and the RMM where its table says.
+fn firmware_table(workspace: &Workspace) -> Result<(), String> {
+    let read = |name: &str| {
+        let path = workspace.images().join(name);
+        fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let flash = read(FIRMWARE)?;
+    let root_monitor = read(images::ROOT_MONITOR.file)?;
+    let realm_monitor = read(images::REALM_MONITOR.file)?;
+    if !flash.starts_with(&root_monitor) {
+        return Err("the flash does not start with the root monitor".to_owned());
+    }
+    let table = flash
+        .get(firmware::TABLE_OFFSET as usize..)
+        .unwrap_or_default();
+    let words: Vec<_> = table
+        .chunks_exact(8)
+        .take(4)
+        .filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)))
+        .collect();
+    if words != firmware::table(realm_monitor.len() as u64) {
+        return Err(format!("the table is {words:x?}"));
+    }
+    if flash.get(firmware::RMM_OFFSET as usize..) != Some(&realm_monitor) {
+        return Err("the RMM is not where the table says".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Checks that need nothing but the user's own Rust.
+
+use std::env;
+use std::process::Command;
+
+use xtask::workspace::Workspace;
+use xtask::{Error, child, layering, unsafety};
+
+use super::Case;
+
+/// The arrows between members, and where unsafe code is.
+pub(crate) fn layering(workspace: &Workspace) -> Vec<Case> {
+    let verdict = |name: &str, found: Result<Vec<String>, Error>| match found {
+        Ok(lines) if lines.is_empty() => Case::new(name, Ok(())),
+        Ok(lines) => Case::new(name, Err(lines.join("\n"))),
+        Err(error) => Case::broken(name, &error),
+    };
+    vec![
+        verdict(
+            "dependencies point one way",
+            layering::broken_rules(workspace),
+        ),
+        verdict(
+            "unsafe code is where it may be",
+            unsafety::misplaced(workspace),
+        ),
+    ]
+}
+
+/// Formatting and lints, as far as the user's toolchain has the tools.
+pub(crate) fn style(workspace: &Workspace) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut check = |name: &str, tool: &str, command: &mut Command| {
+        let here = child::output(cargo(workspace, tool).arg("--version"));
+        if here.is_err() {
+            println!("  {name}: skipped, cargo {tool} is not installed");
+            return;
+        }
+        cases.push(match child::output(command) {
+            Ok(_) => Case::new(name, Ok(())),
+            Err(error) => Case::broken(name, &error),
+        });
+    };
+    check(
+        "formatting",
+        "fmt",
+        cargo(workspace, "fmt").args(["--all", "--check"]),
+    );
+    let mut lints = cargo(workspace, "clippy");
+    lints.args([
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]);
+    check("lints", "clippy", &mut lints);
+    cases
+}
+
+/// Everything that `cargo test` runs, test by test.
+pub(crate) fn unit(workspace: &Workspace) -> Vec<Case> {
+    let mut command = cargo(workspace, "test");
+    // What is only compiled for bare metal has nothing to run here.
+    command.args([
+        "--workspace",
+        "--exclude",
+        "image-*",
+        "--exclude",
+        "hardware",
+        "--no-fail-fast",
+    ]);
+    command.args(["--color", "never"]);
+    let finished = match child::run(&mut command, None, |_| {}) {
+        Ok(finished) => finished,
+        Err(error) => return vec![Case::broken("cargo test", &error)],
+    };
+    let mut cases = parse(&finished.all);
+    // A crate that does not compile, or a test program that dies, leaves no line of its own.
+    let all_passed = cases.iter().all(|case| case.result.is_ok());
+    if !finished.status.success() && all_passed {
+        let from = finished.all.find("error").unwrap_or(0);
+        cases.push(Case::new(
+            "cargo test",
+            Err(finished.all[from..].trim_end().to_owned()),
+        ));
+    }
+    cases
+}
+
+/// The tests in cargo's output, with what a failed one printed.
+fn parse(output: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for line in output.lines() {
+        let Some((name, verdict)) = line
+            .strip_prefix("test ")
+            .and_then(|line| line.rsplit_once(" ... "))
+        else {
+            continue;
+        };
+        match verdict.split(' ').next() {
+            Some("ok") => cases.push(Case::new(name, Ok(()))),
+            Some("FAILED") => cases.push(Case::new(name, Err(said_by(output, name)))),
+            _ => {}
+        }
+    }
+    cases
+}
+
+fn said_by(output: &str, name: &str) -> String {
+    let heading = format!("---- {name} stdout ----\n");
+    let text = output.split_once(&heading).map_or("", |(_, text)| text);
+    text.split("\n\n").next().unwrap_or_default().to_owned()
+}
+
+/// A call of the user's own cargo in the workspace.
+pub(crate) fn cargo(workspace: &Workspace, subcommand: &str) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.arg(subcommand).current_dir(workspace.root());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_counted_by_name() {
+        let output = "\nrunning 3 tests\ntest a::b ... ok\ntest c - d (line 3) ... FAILED\ntest e ... ignored\n\n\
+                      failures:\n\n---- c - d (line 3) stdout ----\nassertion failed\n\n\nfailures:\n";
+        let cases = parse(output);
+        assert_eq!(cases.len(), 2);
+        assert_eq!(
+            (cases[0].name.as_str(), &cases[0].result),
+            ("a::b", &Ok(()))
+        );
+        assert_eq!(cases[1].result, Err("assertion failed".to_owned()));
+    }
+}

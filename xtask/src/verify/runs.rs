@@ -1,0 +1,295 @@
+//! `suzerain run`, as a user starts it, on both machines.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use xtask::child::{self, Finished};
+use xtask::workspace::Workspace;
+
+use super::Case;
+use super::host::cargo;
+
+/// After this a run of the command is given up, whatever it was told.
+const LIMIT: Duration = Duration::from_secs(200);
+
+struct Tool {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+/// Runs realms in many shapes, and guests that do not do what they should.
+pub(crate) fn runs(workspace: &Workspace) -> Vec<Case> {
+    let mut build = cargo(workspace, "build");
+    build.args(["--quiet", "--release", "--package", "suzerain"]);
+    if let Err(error) = child::output(&mut build) {
+        return vec![Case::broken("build the command", &error)];
+    }
+    let tool = Tool {
+        program: workspace.target().join("release").join("suzerain"),
+        folder: workspace.target().join("guests"),
+    };
+    let mut cases = Vec::new();
+    let mut rims = BTreeMap::new();
+    for (machine, vcpus) in ["qemu", "model"]
+        .into_iter()
+        .flat_map(|machine| [1, 2, 4, 8].map(|vcpus| (machine, vcpus)))
+    {
+        let vcpus_text = vcpus.to_string();
+        let result = tool.good(&["--machine", machine, "--vcpus", &vcpus_text], vcpus);
+        let result = result.and_then(|object| same_rim(&mut rims, vcpus, &object));
+        cases.push(Case::new(format!("{vcpus} vCPUs on {machine}"), result));
+    }
+    for (arguments, vcpus) in [
+        (["--cpus", "1"].as_slice(), 4),
+        (&["--cpus", "2", "--vcpus", "5"], 5),
+        (&["--cpus", "8", "--vcpus", "8", "--host-memory", "8G"], 8),
+        (&["--cpus", "3", "--vcpus", "16"], 16),
+        (&["--memory", "8M"], 4),
+        (&["--memory", "1G"], 4),
+        (&["--memory", "6G", "--host-memory", "8G"], 4),
+        (&["--page-size", "16k"], 4),
+        (&["--page-size", "64k", "--vcpus", "2"], 2),
+        (
+            &["--machine", "model", "--memory", "256M", "--vcpus", "3"],
+            3,
+        ),
+    ] {
+        cases.push(Case::new(
+            arguments.join(" "),
+            tool.good(arguments, vcpus).map(drop),
+        ));
+    }
+    cases.push(Case::new("console and tables", tool.console()));
+    cases.extend(tool.guests());
+    cases.extend(tool.refused());
+    cases
+}
+
+/// The initial measurement depends on the realm, not on the machine that it is built on.
+fn same_rim(rims: &mut BTreeMap<u64, Value>, vcpus: u64, object: &Value) -> Result<(), String> {
+    let rim = &object["rim"];
+    if !rim
+        .as_str()
+        .is_some_and(|rim| rim.len() == 64 && rim.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    {
+        return Err(format!("rim is {rim}"));
+    }
+    match rims.insert(vcpus, rim.clone()) {
+        Some(other) if other != *rim => Err(format!("rim is {rim}, on the other machine {other}")),
+        _ => Ok(()),
+    }
+}
+
+impl Tool {
+    fn run(&self, arguments: &[&str]) -> Result<Finished, String> {
+        let mut command = Command::new(&self.program);
+        command.arg("run").args(arguments);
+        child::run(&mut command, Some(LIMIT), |_| {}).map_err(|error| error.to_string())
+    }
+
+    /// The object of a run with `--json`, and its exit code.
+    fn json(&self, arguments: &[&str]) -> Result<(Value, i32), String> {
+        let finished = self.run(&[arguments, &["--json"]].concat())?;
+        let object = serde_json::from_str(&finished.stdout);
+        let object =
+            object.map_err(|error| format!("not one JSON object: {error}\n{}", finished.all))?;
+        Ok((object, finished.status.code().unwrap_or(-1)))
+    }
+
+    /// A run that must succeed, with everything that its report promises.
+    fn good(&self, arguments: &[&str], vcpus: u64) -> Result<Value, String> {
+        let (object, code) = self.json(arguments)?;
+        let check = |holds: bool, what: &str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(format!("{what}: {object}"))
+            }
+        };
+        check(code == 0 && object["outcome"] == "ok", "the run failed")?;
+        let granules = &object["granules"];
+        check(
+            granules["delegated"]
+                .as_u64()
+                .is_some_and(|count| count > 0),
+            "nothing was delegated",
+        )?;
+        check(
+            granules["delegated"] == granules["returned"],
+            "granules are missing",
+        )?;
+        check(granules["quarantined"] == 0, "granules are in quarantine")?;
+        let recs = object["recs"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        check(recs.len() as u64 == vcpus, "the number of RECs is wrong")?;
+        for (index, rec) in recs.iter().enumerate() {
+            let mpidr = (index % 16 + ((index / 16) << 8)) as u64;
+            check(
+                rec["index"] == index && rec["mpidr"] == mpidr,
+                "a REC has the wrong place",
+            )?;
+            check(
+                rec["entries"].as_u64().is_some_and(|count| count > 0),
+                "a REC was never entered",
+            )?;
+            check(
+                rec["exits"]
+                    .as_object()
+                    .is_some_and(|exits| !exits.is_empty()),
+                "a REC was never left",
+            )?;
+            check(
+                rec["aux_granules"].as_u64().is_some_and(|count| count <= 1),
+                "a plain REC has many granules",
+            )?;
+        }
+        for phase in ["setup", "images", "boot", "realm", "total"] {
+            check(
+                object["seconds"][phase].is_number(),
+                &format!("seconds has no {phase}"),
+            )?;
+        }
+        Ok(object)
+    }
+
+    /// What a person sees: lines of all vCPUs, and the tables.
+    fn console(&self) -> Result<(), String> {
+        let finished = self.run(&[])?;
+        if !finished.status.success() {
+            return Err(finished.all);
+        }
+        for part in [
+            "[vcpu 0]",
+            "[vcpu 1]",
+            "[vcpu 2]",
+            "[vcpu 3]",
+            "demo: done",
+            "MPIDR",
+            "in quarantine",
+        ] {
+            if !finished.stdout.contains(part) {
+                return Err(format!("{part} is not in:\n{}", finished.stdout));
+            }
+        }
+        Ok(())
+    }
+
+    /// Guests of a few instructions: one that behaves, and some that do not.
+    fn guests(&self) -> Vec<Case> {
+        const SYSTEM_OFF: [u32; 4] = [0x5280_0100, 0x72b0_8000, 0xd400_0003, 0x1400_0000];
+        const LOOP: [u32; 1] = [0x1400_0000];
+        const WAIT: [u32; 2] = [0xd503_207f, 0x17ff_ffff];
+        const UNDEFINED: [u32; 1] = [0];
+        // ldr x0, [xzr-like base 0]: memory that no realm of this shape has.
+        const STRAY: [u32; 3] = [0xd280_0001, 0xf940_0020, 0x1400_0000];
+        let mut cases = Vec::new();
+        for (name, code, outcomes) in [
+            (
+                "a guest that switches off at once",
+                SYSTEM_OFF.as_slice(),
+                ["ok"].as_slice(),
+            ),
+            ("a guest that loops", &LOOP, &["timeout"]),
+            ("a guest that waits for ever", &WAIT, &["timeout"]),
+            (
+                "a guest that is no program",
+                &UNDEFINED,
+                &["guest-failed", "timeout"],
+            ),
+            ("a guest that strays", &STRAY, &["guest-failed", "timeout"]),
+        ] {
+            cases.push(Case::new(name, self.guest(name, code, outcomes)));
+        }
+        cases
+    }
+
+    fn guest(&self, name: &str, code: &[u32], outcomes: &[&str]) -> Result<(), String> {
+        let path = self.folder.join(name.replace(' ', "-"));
+        let bytes: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let written = fs::create_dir_all(&self.folder).and_then(|()| fs::write(&path, bytes));
+        written.map_err(|error| format!("{}: {error}", path.display()))?;
+        let limit = 30;
+        let started = Instant::now();
+        let path = path.to_string_lossy();
+        let (object, code) = self.json(&[
+            "--image",
+            &path,
+            "--vcpus",
+            "2",
+            "--timeout",
+            &limit.to_string(),
+        ])?;
+        let check = |holds: bool, what: &str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(format!("{what}: {object}"))
+            }
+        };
+        let outcome = object["outcome"].as_str().unwrap_or_default();
+        check(outcomes.contains(&outcome), "the outcome is another")?;
+        check(
+            (outcome == "ok") == (code == 0),
+            &format!("the exit code is {code}"),
+        )?;
+        check(
+            (outcome == "ok") == object["error"].is_null(),
+            "the reason is wrong",
+        )?;
+        // Setup and images come before the machine's own limit.
+        check(
+            started.elapsed() < Duration::from_secs(limit + 60),
+            "the limit did not hold",
+        )?;
+        check(
+            object["recs"]
+                .as_array()
+                .is_some_and(|recs| recs.len() == 2),
+            "the report is not whole",
+        )?;
+        check(
+            object["granules"]["delegated"] == object["granules"]["returned"],
+            "granules are missing",
+        )
+    }
+
+    /// What is refused before a machine is started.
+    fn refused(&self) -> Vec<Case> {
+        let nowhere = self.folder.join("nowhere").to_string_lossy().into_owned();
+        let mut cases = Vec::new();
+        for arguments in [
+            ["--vcpus", "0"],
+            ["--vcpus", "100000"],
+            ["--memory", "0"],
+            ["--memory", "100G"],
+            ["--image", &nowhere],
+            ["--image", "/dev/null"],
+            ["--firmware", &nowhere],
+        ] {
+            let result = self.run(&arguments).and_then(|finished| {
+                let errors = finished
+                    .all
+                    .lines()
+                    .filter(|line| line.starts_with("error:"))
+                    .count();
+                let code = finished.status.code();
+                if code == Some(2) && errors == 1 {
+                    Ok(())
+                } else {
+                    Err(format!("{code:?}: {}", finished.all))
+                }
+            });
+            cases.push(Case::new(
+                format!("refuses {}", arguments.join(" ")),
+                result,
+            ));
+        }
+        cases
+    }
+}
