@@ -5,8 +5,10 @@
     reason = "each test binary uses a part of this"
 )]
 
+pub mod world;
+
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use cca_abi::rmi::Command;
 use cca_abi::rmi::params::RealmParams;
@@ -40,6 +42,8 @@ pub struct Fake {
     protection: Box<[AtomicU8]>,
     states: Box<[AtomicU16]>,
     cpu: CpuFeatures,
+    /// Granules from the start of [`LOW`] that anybody has used: the rest is not looked at.
+    used: AtomicUsize,
     pub invalidations: Mutex<Vec<TlbScope>>,
     /// Word copies from Non-secure memory that still succeed before one faults.
     pub fault_after: AtomicU64,
@@ -55,6 +59,7 @@ impl Fake {
             protection: (0..granules).map(|_| AtomicU8::new(NON_SECURE)).collect(),
             states: (0..granules).map(|_| AtomicU16::new(0)).collect(),
             cpu,
+            used: AtomicUsize::new(0),
             invalidations: Mutex::new(Vec::new()),
             fault_after: AtomicU64::new(u64::MAX),
         }
@@ -104,6 +109,8 @@ impl Fake {
             memory: self
                 .memory
                 .iter()
+                .take(self.used.load(Relaxed))
+                .chain(&self.memory[(LOW.size / 4096) as usize..])
                 .flatten()
                 .map(|word| word.load(Relaxed))
                 .collect(),
@@ -290,6 +297,9 @@ impl Machine {
         let size = count * 4096;
         let pa = self.next.load(Relaxed).next_multiple_of(size);
         self.next.store(pa + size, Relaxed);
+        self.fake()
+            .used
+            .store(Fake::index(pa + size - 4096) + 1, Relaxed);
         pa
     }
 

@@ -85,9 +85,9 @@ fn system_register<P: Platform>(running: &RunningRec<'_, P>, esr: Esr) -> Next {
         Response::Value(value) => context.set_gpr(transfer, value),
         Response::Ignored => {}
         Response::Undefined => return undefined(running),
-        Response::Forward { esr } => {
+        Response::Forward => {
             context.advance_pc();
-            let value = context.gpr(transfer);
+            let (esr, value) = (esr.bits(), context.gpr(transfer));
             return Next::Exit(Exit::Sync(Syndrome {
                 esr,
                 value,

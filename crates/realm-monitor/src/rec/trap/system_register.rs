@@ -1,6 +1,6 @@
 //! Trapped accesses to system registers.
 
-use aarch64_formats::esr::{Esr, SystemRegister, SystemRegisterAccess, field};
+use aarch64_formats::esr::{Esr, SystemRegister, SystemRegisterAccess};
 
 use super::id_registers::{self, RealmFeatures};
 use crate::platform::CpuFeatures;
@@ -21,11 +21,8 @@ pub(super) enum Response {
     /// The instruction is undefined.
     Undefined,
     /// The host emulates the write: generation of an SGI or deactivation of an interrupt. The interrupt
-    /// controller of the realm is the host's.
-    Forward {
-        /// What the host sees as ESR: the register and the direction, without the transfer register.
-        esr: u64,
-    },
+    /// controller of the realm is the host's. It gets to see the complete syndrome.
+    Forward,
 }
 
 /// Decides about an access whose syndrome is `esr`.
@@ -43,10 +40,7 @@ pub(super) fn respond(
         };
     }
     if !read && matches!(register, ICC_SGI1R | ICC_ASGI1R | ICC_SGI0R | ICC_DIR) {
-        let kept = field::EC | register.iss(0, false);
-        return Response::Forward {
-            esr: esr.bits() & kept,
-        };
+        return Response::Forward;
     }
     if reads_as_zero(register) {
         return if read {
@@ -92,13 +86,8 @@ mod tests {
 
     #[test]
     fn generation_of_sgis_is_the_hosts() {
-        let cases = [
-            (ICC_SGI1R, 0x603A_3016),
-            (ICC_ASGI1R, 0x603C_3016),
-            (ICC_SGI0R, 0x603E_3016),
-        ];
-        for (register, esr) in cases.into_iter().chain([(ICC_DIR, 0x6032_3016)]) {
-            assert_eq!(access(register, false), Response::Forward { esr });
+        for register in [ICC_SGI1R, ICC_ASGI1R, ICC_SGI0R, ICC_DIR] {
+            assert_eq!(access(register, false), Response::Forward);
             assert_eq!(access(register, true), Response::Undefined);
         }
     }
