@@ -86,10 +86,6 @@ impl<P: Platform> Monitor<P> {
 
     /// Locks two granules that the host named. See [`GranuleTable::lock_pair`].
     #[inline]
-    #[expect(
-        clippy::type_complexity,
-        reason = "a pair of results has no better name"
-    )]
     pub fn lock_pair<A: State, B: State>(
         &self,
         a: u64,

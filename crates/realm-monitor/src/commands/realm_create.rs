@@ -11,6 +11,7 @@ use crate::measurement::{self, RIM};
 use crate::monitor::Monitor;
 use crate::platform::{AccessFault, Platform, Stage2};
 use crate::realm::{self, Unsupported, VmidReservation};
+use crate::rec::auxiliary_granules;
 
 const MAX_TABLES: usize = vtcr::MAX_START_TABLES as usize;
 
@@ -113,7 +114,7 @@ fn commit<P: Platform>(monitor: &Monitor<P>, plan: Plan<'_>) -> Output {
     }
     let rd = rd.into_use::<Rd>();
     let realm = rd.realm(platform);
-    realm.initialise(&params, level, stage2, realm::aux_count(&params));
+    realm.initialise(&params, level, stage2, auxiliary_granules(&params));
     let algorithm = match HashAlgorithm::decode(params.hash_algo) {
         Some(algorithm) => algorithm,
         None => unreachable!("checked: {}", params.hash_algo),

@@ -183,10 +183,6 @@ impl GranuleTable {
     /// The two results are in operand order. If both addresses are equal, the granule can be in one state only: if
     /// it fits `A`, then `B` is refused (for two different states; `A` and `B` must differ or the addresses must).
     #[inline]
-    #[expect(
-        clippy::type_complexity,
-        reason = "a pair of results has no better name"
-    )]
     pub fn lock_pair<'t, A: State, B: State>(
         &self,
         platform: &'t impl Platform,

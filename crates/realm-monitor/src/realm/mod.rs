@@ -10,8 +10,8 @@ use core::sync::atomic::Ordering::Relaxed;
 use cca_abi::rmi::HashAlgorithm;
 use cca_abi::rmi::params::{RealmParams, realm_flags};
 
+pub use support::features;
 pub(crate) use support::{Unsupported, check};
-pub use support::{aux_count, features};
 pub use vmid::{VmidReservation, VmidSet};
 
 use crate::granule::{Locked, Rd};

@@ -39,13 +39,6 @@ pub const fn features(cpu: &CpuFeatures) -> FeatureRegister0 {
     }
 }
 
-/// Auxiliary granules that each REC of a realm with these parameters needs. The context of a REC fits into the REC
-/// granule unless the realm has SVE or a PMU, which this RMM does not offer.
-#[must_use]
-pub const fn aux_count(_params: &RealmParams) -> u64 {
-    0
-}
-
 /// Why parameters are refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unsupported {

@@ -350,10 +350,10 @@ mod tests {
             invalid.piece(5, 3),
             Entry::assigned(Ripas::Destroyed, PA + 0x5000, 3, true)
         );
-        let big = Entry::assigned_ns(1 << 30 | 0xFC & !0x10, 1, false);
+        let big = Entry::assigned_ns(1 << 30 | 0xEC, 1, false);
         assert_eq!(
             big.piece(3, 2),
-            Entry::assigned_ns((1 << 30) + 3 * 0x20_0000 | 0xFC & !0x10, 2, false)
+            Entry::assigned_ns(((1 << 30) + 3 * 0x20_0000) | 0xEC, 2, false)
         );
     }
 }
