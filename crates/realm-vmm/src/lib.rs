@@ -4,23 +4,31 @@
 //! [`RealmMachine::run_pe`].
 //!
 //! ```ignore
-//! let host = realm_host::Host::new(transport, supply)?;           // finds the monitor
-//! let machine = RealmMachine::new(&host, &console, &config, &mut pe); // builds the realm; Result<_, Report>
+//! let host = realm_host::Host::new(transport, supply)?; // finds the monitor
+//! let machine = RealmMachine::new(&host, &console, &config, &mut pe)?; // builds the realm; the error is a boxed Report
 //! // On every PE, at once:
-//! machine.run_pe(&mut pe);                                        // returns when the realm has stopped
+//! machine.run_pe(&mut pe); // returns when the realm has stopped
 //! // On one PE; waits until the others are out of `run_pe`:
-//! let report: Report = machine.teardown(&mut pe);                 // destroys the realm, also tells the console
+//! let report: Report = machine.teardown(&mut pe); // destroys the realm, also tells the console
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod calls;
 pub mod config;
 pub mod console;
+pub mod interrupts;
+mod machine;
 pub mod pe;
 pub mod report;
+pub mod schedule;
+mod serve;
+pub mod uart;
 
 pub use config::Config;
 pub use console::Console;
+pub use machine::RealmMachine;
 pub use pe::HostPe;
+pub use report::{Event, Outcome, Report};

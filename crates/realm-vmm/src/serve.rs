@@ -1,0 +1,397 @@
+//! Running a vCPU for a slice, and serving its exits.
+
+use alloc::format;
+use alloc::string::String;
+
+use aarch64_formats::esr::SystemRegister;
+use cca_abi::rmi::Ripas;
+use realm_host::realm::{Active, Backed};
+use realm_host::rec::{
+    Decision, EnterError, Exit, HostCall, Left, Mmio, PsciCall, PsciRequest, RecSession,
+    RegisterAccess, RipasChange,
+};
+use realm_host::{Ipa, PageSupply, Realm, SmcTransport};
+
+use crate::calls;
+use crate::config::Config;
+use crate::console::Console;
+use crate::interrupts::SgiRequest;
+use crate::machine::{RealmMachine, earliest};
+use crate::pe::HostPe;
+use crate::report::Outcome;
+use crate::schedule::Verdict;
+use crate::uart;
+
+/// ICC_SGI1R_EL1.
+const SGI1R: SystemRegister = SystemRegister::new(3, 0, 12, 11, 5);
+
+/// How often in a row a vCPU may fault where memory is present before it is given up.
+const SPURIOUS_FAULTS: u32 = 10_000;
+
+/// What serving an exit led to.
+enum Served {
+    /// The vCPU can go on.
+    Again,
+    /// It leaves its PE.
+    Leave(Verdict),
+    /// The run is over.
+    Stop(Outcome, Option<String>),
+}
+
+impl Served {
+    fn guest_failed(error: String) -> Self {
+        Self::Stop(Outcome::GuestFailed, Some(error))
+    }
+
+    fn error(error: String) -> Self {
+        Self::Stop(Outcome::Error, Some(error))
+    }
+}
+
+impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
+    /// Runs a vCPU until its slice is over, it has nothing to do, or the run ends. `waiting` is when the next waiting vCPU wants
+    /// to run.
+    pub(crate) fn run_vcpu(
+        &self,
+        realm: &Realm<'a, T, M, Active>,
+        vcpu: usize,
+        waiting: Option<u64>,
+        pe: &mut impl HostPe,
+    ) {
+        let verdict = match realm.rec(vcpu) {
+            Ok(mut session) => self.run_session(realm, &mut session, vcpu, waiting, pe),
+            Err(error) => {
+                self.stop(Outcome::Error, Some(format!("vCPU {vcpu}: {error}")), pe);
+                Verdict::Off
+            }
+        };
+        let now = pe.counter();
+        let mut schedule = self.schedule.lock();
+        let interrupts = self.vcpus[vcpu].interrupts.lock();
+        // Looked at under the schedule's lock, after which a sender finds the vCPU waiting and wakes it.
+        let verdict = if verdict == Verdict::Wait && interrupts.is_pending(now) {
+            Verdict::Again
+        } else {
+            verdict
+        };
+        schedule.leave(vcpu, verdict, interrupts.deadline());
+        drop(interrupts);
+        if schedule.all_off() {
+            drop(schedule);
+            let error = "all vCPUs turned themselves off without switching the realm off";
+            self.stop(Outcome::GuestFailed, Some(error.into()), pe);
+        }
+    }
+
+    fn run_session(
+        &self,
+        realm: &Realm<'a, T, M, Active>,
+        session: &mut RecSession<'_, T, M>,
+        vcpu: usize,
+        waiting: Option<u64>,
+        pe: &mut impl HostPe,
+    ) -> Verdict {
+        let start = pe.counter();
+        let mut end = self.end_of_slice(start, waiting);
+        pe.arm_slice(end);
+        let mut spurious = 0;
+        loop {
+            // Whoever has something to say to this vCPU says it first and kicks then; so does whoever stops the run.
+            pe.acknowledge_interrupts();
+            let now = pe.counter();
+            if self.is_stopped() {
+                return Verdict::Again;
+            }
+            if now >= end {
+                if self.time_limit.is_some_and(|limit| now >= limit) {
+                    return Verdict::Again;
+                }
+                let waiting = {
+                    let schedule = self.schedule.lock();
+                    if schedule.has_ready()
+                        || schedule.deadline().is_some_and(|deadline| deadline <= now)
+                    {
+                        return Verdict::Again;
+                    }
+                    schedule.deadline()
+                };
+                end = self.end_of_slice(now, waiting);
+                pe.arm_slice(end);
+            }
+            let entry = self.vcpus[vcpu]
+                .interrupts
+                .lock()
+                .enter(self.host.list_registers(), now);
+            let left = match session.enter(&entry) {
+                Ok(left) => left,
+                Err(error) => return self.not_entered(vcpu, error, pe),
+            };
+            self.count(vcpu, &left);
+            let served = self.serve(realm, vcpu, left, &mut spurious, pe);
+            match served {
+                Served::Again => {}
+                Served::Leave(verdict) => return verdict,
+                Served::Stop(outcome, error) => {
+                    self.stop(outcome, error, pe);
+                    return if outcome == Outcome::Ok {
+                        Verdict::Off
+                    } else {
+                        Verdict::Again
+                    };
+                }
+            }
+        }
+    }
+
+    fn end_of_slice(&self, now: u64, waiting: Option<u64>) -> u64 {
+        let end = now.saturating_add(self.slice);
+        earliest(Some(end), earliest(waiting, self.time_limit))
+            .unwrap_or(end)
+            .max(now + 1)
+    }
+
+    fn count(&self, vcpu: usize, left: &Left<'_, T, M>) {
+        self.vcpus[vcpu]
+            .interrupts
+            .lock()
+            .left(&left.gic, &left.timers, left.pmu_overflow);
+        let mut counts = self.vcpus[vcpu].counts.lock();
+        counts.entries += 1;
+        *counts.exits.entry(left.exit.name()).or_default() += 1;
+    }
+
+    fn not_entered(&self, vcpu: usize, error: EnterError, pe: &mut impl HostPe) -> Verdict {
+        let refused = matches!(error, EnterError::RecRefused(_));
+        let turned_on = vcpu != 0 && self.vcpus[vcpu].counts.lock().exits.contains_key("psci");
+        match error {
+            // Another vCPU switched the realm off, and is about to say so.
+            EnterError::RealmOff => {
+                self.stop(Outcome::Ok, None, pe);
+                Verdict::Again
+            }
+            // It turned itself off just after another one found it still on.
+            _ if refused && turned_on => Verdict::NotRunnable,
+            _ => {
+                self.stop(
+                    Outcome::Error,
+                    Some(format!("vCPU {vcpu} cannot be entered: {error}")),
+                    pe,
+                );
+                Verdict::Again
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        realm: &Realm<'a, T, M, Active>,
+        vcpu: usize,
+        left: Left<'_, T, M>,
+        spurious: &mut u32,
+        pe: &mut impl HostPe,
+    ) -> Served {
+        match left.exit {
+            Exit::Interrupt => Served::Again,
+            Exit::Wait(_) => Served::Leave(Verdict::Wait),
+            Exit::Abort(abort) => {
+                let ipa = abort.ipa();
+                match abort.back() {
+                    Ok(Backed::Added | Backed::Empty) => Served::Again,
+                    Ok(Backed::Present) if *spurious < SPURIOUS_FAULTS => {
+                        *spurious += 1;
+                        Served::Again
+                    }
+                    Ok(Backed::Present) => Served::error(format!(
+                        "vCPU {vcpu} keeps faulting at {ipa:?}, which is there"
+                    )),
+                    Ok(Backed::Destroyed) => Served::guest_failed(format!(
+                        "vCPU {vcpu} touched destroyed memory at {ipa:?}"
+                    )),
+                    Err(error) => {
+                        Served::error(format!("no memory for vCPU {vcpu} at {ipa:?}: {error}"))
+                    }
+                }
+            }
+            Exit::Mmio(mmio) => self.mmio(realm, vcpu, mmio),
+            Exit::UnprotectedAbort(abort) if self.is_shared(realm, abort.ipa()) => {
+                let ipa = abort.ipa();
+                shared(vcpu, ipa, abort.share())
+            }
+            Exit::UnprotectedAbort(abort) => {
+                abort.abort();
+                Served::Again
+            }
+            Exit::Register(access) => self.register(vcpu, access, pe),
+            Exit::Psci(call) => self.psci(vcpu, call, pe),
+            Exit::RipasChange(change) => self.ripas_change(vcpu, change),
+            Exit::HostCall(call) => self.host_call(realm, vcpu, call),
+            Exit::SError { esr } => {
+                Served::guest_failed(format!("vCPU {vcpu} took an SError, syndrome {esr:#x}"))
+            }
+            Exit::Unknown { reason, esr } => Served::error(format!(
+                "vCPU {vcpu} left for a reason that nobody knows: {reason}, syndrome {esr:#x}"
+            )),
+        }
+    }
+
+    fn mmio(&self, realm: &Realm<'a, T, M, Active>, vcpu: usize, mmio: Mmio<'_, T, M>) -> Served {
+        let ipa = mmio.ipa();
+        let uart = realm.geometry().alias(Ipa::new(Config::UART_BASE)).get();
+        if (uart..uart + uart::SIZE).contains(&ipa.get()) {
+            let offset = ipa.get() - uart;
+            match mmio.data() {
+                Some(data) => {
+                    let line = self.vcpus[vcpu].line.lock().write(offset, data);
+                    mmio.complete(0);
+                    if let Some(text) = line {
+                        self.print(vcpu, text);
+                    }
+                }
+                None => mmio.complete(uart::read(offset)),
+            }
+            Served::Again
+        } else if self.is_shared(realm, ipa) {
+            shared(vcpu, ipa, mmio.share())
+        } else {
+            mmio.abort();
+            Served::Again
+        }
+    }
+
+    /// Whether an unprotected address is the alias of RAM that the realm has made EMPTY, so that it means to share it.
+    fn is_shared(&self, realm: &Realm<'a, T, M, Active>, ipa: Ipa) -> bool {
+        let private = Ipa::new(ipa.get() & !realm.geometry().unprotected_bit());
+        let is_ram = self.is_ram(private.get(), private.get() + 1);
+        is_ram
+            && realm
+                .entry(private)
+                .is_ok_and(|entry| entry.ripas == Ripas::Empty)
+    }
+
+    fn is_ram(&self, base: u64, top: u64) -> bool {
+        Config::RAM_BASE <= base && base < top && top <= Config::RAM_BASE + self.memory
+    }
+
+    fn register(&self, vcpu: usize, access: RegisterAccess<'_>, pe: &mut impl HostPe) -> Served {
+        let (register, data) = (access.register(), access.data());
+        // Reads give zero. Writes to other registers than this one have no meaning without groups 0 and EOI mode 1.
+        access.complete(0);
+        if let (SGI1R, Some(value)) = (register, data) {
+            self.send(vcpu, SgiRequest::new(value), pe);
+        }
+        Served::Again
+    }
+
+    fn send(&self, sender: usize, request: SgiRequest, pe: &mut impl HostPe) {
+        let mut to_others = false;
+        for (target, vcpu) in self.vcpus.iter().enumerate() {
+            if request.addresses(target as u64, sender as u64) {
+                vcpu.interrupts.lock().send(request.intid());
+                self.schedule.lock().wake(target);
+                to_others |= target != sender;
+            }
+        }
+        if to_others {
+            pe.kick_others();
+        }
+    }
+
+    fn psci(&self, vcpu: usize, call: PsciCall<'_, T, M>, pe: &mut impl HostPe) -> Served {
+        let request = call.request();
+        match request {
+            PsciRequest::CpuOn { .. } | PsciRequest::AffinityInfo { .. } => {
+                match call.complete(Decision::Accept) {
+                    Ok(Some(completion)) if completion.may_run => {
+                        if self.schedule.lock().turn_on(completion.target as usize) {
+                            pe.kick_others();
+                        }
+                        Served::Again
+                    }
+                    Ok(_) => Served::Again,
+                    Err(error) => Served::error(format!(
+                        "{request:?} of vCPU {vcpu} cannot be completed: {error}"
+                    )),
+                }
+            }
+            PsciRequest::CpuSuspend => Served::Leave(Verdict::Wait),
+            PsciRequest::CpuOff => Served::Leave(Verdict::Off),
+            PsciRequest::SystemOff | PsciRequest::SystemReset => Served::Stop(Outcome::Ok, None),
+            PsciRequest::Unknown { function } => Served::error(format!(
+                "vCPU {vcpu} left for PSCI function {function:#x}, which nobody knows"
+            )),
+        }
+    }
+
+    fn ripas_change(&self, vcpu: usize, change: RipasChange<'_, T, M>) -> Served {
+        let (base, top) = (change.base(), change.top());
+        if !self.is_ram(base.get(), top.get()) {
+            change.reject();
+            return Served::Again;
+        }
+        match change.apply() {
+            Ok(_) => Served::Again,
+            Err((reached, error)) => Served::error(format!(
+                "vCPU {vcpu} wants to change [{base:?}, {top:?}), which ended at {reached:?}: {error}"
+            )),
+        }
+    }
+
+    fn host_call(
+        &self,
+        realm: &Realm<'a, T, M, Active>,
+        vcpu: usize,
+        call: HostCall<'_>,
+    ) -> Served {
+        let mut gprs = call.gprs();
+        let immediate = call.immediate();
+        match immediate {
+            calls::ADD => gprs[0] = gprs[1].wrapping_add(gprs[2]),
+            calls::SHARED_PAGE => {
+                let page = gprs[0];
+                let first = realm.read_shared(Ipa::new(page));
+                let written = realm.write_shared(Ipa::new(page.wrapping_add(8)), calls::HOST_WORD);
+                (gprs[0], gprs[1]) = match (first, written) {
+                    (Some(first), Some(())) => (first, calls::HOST_WORD),
+                    _ => (calls::REFUSED, calls::REFUSED),
+                };
+            }
+            calls::MEASUREMENT => {
+                let slot = realm.rim();
+                let expected = slot
+                    .slot()
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&bytes| u64::from_le_bytes(bytes));
+                let is_equal = expected.eq(gprs[..8].iter().copied());
+                gprs[0] = u64::from(!is_equal);
+                if !is_equal {
+                    return Served::error(format!(
+                        "vCPU {vcpu} reads another measurement than the host expects"
+                    ));
+                }
+            }
+            calls::FAILED => {
+                if let Some(text) = self.vcpus[vcpu].line.lock().finish() {
+                    self.print(vcpu, text);
+                }
+                let last = self.vcpus[vcpu].counts.lock().last_line.clone();
+                return Served::guest_failed(format!(
+                    "vCPU {vcpu} reports a failure, its last line is {last:?}"
+                ));
+            }
+            _ => gprs[0] = calls::REFUSED,
+        }
+        call.complete(gprs);
+        Served::Again
+    }
+}
+
+fn shared<G>(vcpu: usize, ipa: Ipa, result: Result<G, realm_host::Error>) -> Served {
+    match result {
+        Ok(_) => Served::Again,
+        Err(error) => Served::error(format!(
+            "no memory to share with vCPU {vcpu} at {ipa:?}: {error}"
+        )),
+    }
+}
