@@ -347,12 +347,9 @@ fn waiting_exits_if_the_host_wants_it() {
 fn sgis_are_generated_by_the_host() {
     let mut rig = Rig::active();
     let before = rig.rec(REC0).pc();
-    let iss = 0x3A_3016;
-    let exit = exit_of(&mut rig, sync(0x18 << 26 | 1 << 25 | iss | 3 << 5));
-    let mut expected = RecExit {
-        esr: 0x18 << 26 | iss,
-        ..RecExit::default()
-    };
+    let esr = 0x18 << 26 | 1 << 25 | 0x3A_3016 | 3 << 5;
+    let exit = exit_of(&mut rig, sync(esr));
+    let mut expected = RecExit { esr, ..RecExit::default() };
     expected.gprs[0] = 0xAAAA_BBBB_CCCC_DD03;
     assert_eq!(exit, expected);
     assert_eq!(rig.rec(REC0).pc(), before + 4);
