@@ -43,15 +43,24 @@ pub fn read(blob: &[u8]) -> Result<Machine, DeviceTreeError> {
     let tree = Fdt::new(trim(blob)?).map_err(|_| DeviceTreeError::Format)?;
     let mut memory = Ranges::default();
     for node in tree.root().children() {
-        let is_memory = node.property("device_type").is_some_and(|kind| kind.value() == b"memory\0");
+        let is_memory = node
+            .property("device_type")
+            .is_some_and(|kind| kind.value() == b"memory\0");
         if !is_memory || !is_usable(&node) {
             continue;
         }
-        let ranges = node.reg().map_err(|_| DeviceTreeError::Memory)?.ok_or(DeviceTreeError::Memory)?;
+        let ranges = node
+            .reg()
+            .map_err(|_| DeviceTreeError::Memory)?
+            .ok_or(DeviceTreeError::Memory)?;
         for range in ranges {
-            let base = range.address::<u64>().map_err(|_| DeviceTreeError::Memory)?;
+            let base = range
+                .address::<u64>()
+                .map_err(|_| DeviceTreeError::Memory)?;
             let size = range.size::<u64>().map_err(|_| DeviceTreeError::Memory)?;
-            memory.add(Range::new(base, size).whole_granules()).map_err(|_| DeviceTreeError::Memory)?;
+            memory
+                .add(Range::new(base, size).whole_granules())
+                .map_err(|_| DeviceTreeError::Memory)?;
         }
     }
     if memory.as_slice().is_empty() {
@@ -60,10 +69,18 @@ pub fn read(blob: &[u8]) -> Result<Machine, DeviceTreeError> {
     let mut mpidrs = Vec::new();
     let cpus = tree.cpus().map_err(|_| DeviceTreeError::Cpus)?;
     for cpu in cpus.cpus() {
-        let id = cpu.ids().map_err(|_| DeviceTreeError::Cpus)?.next().ok_or(DeviceTreeError::Cpus)?;
+        let id = cpu
+            .ids()
+            .map_err(|_| DeviceTreeError::Cpus)?
+            .next()
+            .ok_or(DeviceTreeError::Cpus)?;
         mpidrs.push(id.to_int::<u64>().map_err(|_| DeviceTreeError::Cpus)? & AFFINITY);
     }
-    if mpidrs.is_empty() { Err(DeviceTreeError::Cpus) } else { Ok(Machine { memory, mpidrs }) }
+    if mpidrs.is_empty() {
+        Err(DeviceTreeError::Cpus)
+    } else {
+        Ok(Machine { memory, mpidrs })
+    }
 }
 
 /// The same device tree as the normal world is to see it: PSCI by SMC, every PE turned on by it, and `reserved` as
@@ -83,12 +100,18 @@ pub fn patch(blob: &[u8], reserved: Range) -> Result<Vec<u8>, DeviceTreeError> {
     root.remove_child("psci");
     root.add_child(psci_node());
     let cpus = root.child_mut("cpus").ok_or(DeviceTreeError::Cpus)?;
-    for cpu in cpus.children_mut().filter(|node| node.name_without_address() == "cpu") {
+    for cpu in cpus
+        .children_mut()
+        .filter(|node| node.name_without_address() == "cpu")
+    {
         cpu.remove_property("enable-method");
         cpu.remove_property("cpu-release-addr");
         cpu.add_property(DeviceTreeProperty::new_unchecked("enable-method", "psci"));
     }
-    let cells = [cell(root, "#address-cells", 2), cell(root, "#size-cells", 1)];
+    let cells = [
+        cell(root, "#address-cells", 2),
+        cell(root, "#size-cells", 1),
+    ];
     reserve(root, reserved, cells);
 
     let mut patched = tree.to_dtb();
@@ -106,10 +129,15 @@ fn psci_node() -> DeviceTreeNode {
     let compatible: &[u8] = b"arm,psci-1.0\0arm,psci-0.2\0arm,psci\0";
     node.add_property(DeviceTreeProperty::new_unchecked("compatible", compatible));
     node.add_property(DeviceTreeProperty::new_unchecked("method", "smc"));
-    for (name, function) in
-        [("cpu_suspend", Function::CpuSuspend), ("cpu_off", Function::CpuOff), ("cpu_on", Function::CpuOn)]
-    {
-        node.add_property(DeviceTreeProperty::new_unchecked(name, function.function_id()));
+    for (name, function) in [
+        ("cpu_suspend", Function::CpuSuspend),
+        ("cpu_off", Function::CpuOff),
+        ("cpu_on", Function::CpuOn),
+    ] {
+        node.add_property(DeviceTreeProperty::new_unchecked(
+            name,
+            function.function_id(),
+        ));
     }
     node
 }
@@ -128,7 +156,10 @@ fn reserve(root: &mut DeviceTreeNode, range: Range, cells: [u32; 2]) {
     region.add_property(DeviceTreeProperty::new_unchecked("no-map", &[] as &[u8]));
     if root.child("reserved-memory").is_none() {
         let mut node = DeviceTreeNode::new_unchecked("reserved-memory");
-        node.add_property(DeviceTreeProperty::new_unchecked("#address-cells", cells[0]));
+        node.add_property(DeviceTreeProperty::new_unchecked(
+            "#address-cells",
+            cells[0],
+        ));
         node.add_property(DeviceTreeProperty::new_unchecked("#size-cells", cells[1]));
         node.add_property(DeviceTreeProperty::new_unchecked("ranges", &[] as &[u8]));
         root.add_child(node);
@@ -139,17 +170,22 @@ fn reserve(root: &mut DeviceTreeNode, range: Range, cells: [u32; 2]) {
 }
 
 fn cell(node: &DeviceTreeNode, name: &str, default: u32) -> u32 {
-    node.property(name).and_then(|property| property.value_as::<u32>().ok()).unwrap_or(default)
+    node.property(name)
+        .and_then(|property| property.value_as::<u32>().ok())
+        .unwrap_or(default)
 }
 
 /// Whether a node's status allows its use by the normal world.
 fn is_usable(node: &impl Node) -> bool {
-    node.property("status").is_none_or(|status| matches!(status.value(), b"okay\0" | b"ok\0"))
+    node.property("status")
+        .is_none_or(|status| matches!(status.value(), b"okay\0" | b"ok\0"))
 }
 
 fn total_size(blob: &[u8]) -> Result<u32, DeviceTreeError> {
     let bytes = blob.get(4..8).ok_or(DeviceTreeError::Format)?;
-    Ok(bytes.iter().fold(0, |size, &byte| size << 8 | u32::from(byte)))
+    Ok(bytes
+        .iter()
+        .fold(0, |size, &byte| size << 8 | u32::from(byte)))
 }
 
 /// The part of `blob` that its header claims.

@@ -6,7 +6,9 @@
 
 use crate::memory::Range;
 use crate::platform::Platform;
-use aarch64_formats::gpt::{AddressSpace, Gpi, Granules, L0Entry, L0_SHIFT, L1_BYTES, L1_ENTRIES, ProtectedSpace};
+use aarch64_formats::gpt::{
+    AddressSpace, Gpi, Granules, L0_SHIFT, L0Entry, L1_BYTES, L1_ENTRIES, ProtectedSpace,
+};
 use cca_abi::GRANULE_SIZE;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -65,7 +67,12 @@ impl<'a> Gpt<'a> {
         for entry in l0 {
             entry.store(L0Entry::Block(Gpi::Any).encode(), Ordering::Relaxed);
         }
-        Ok(Self { l0, l1, l1_address, space })
+        Ok(Self {
+            l0,
+            l1,
+            l1_address,
+            space,
+        })
     }
 
     /// Gives every granule of `range` the protection `gpi`, turning blocks into tables where needed.
@@ -77,7 +84,8 @@ impl<'a> Gpt<'a> {
     ///
     /// [`BuildError::Range`], [`BuildError::NoTable`].
     pub fn protect(&self, range: Range, gpi: Gpi) -> Result<(), BuildError> {
-        let aligned = range.base.is_multiple_of(GRANULE_SIZE) && range.size.is_multiple_of(GRANULE_SIZE);
+        let aligned =
+            range.base.is_multiple_of(GRANULE_SIZE) && range.size.is_multiple_of(GRANULE_SIZE);
         if !aligned || range.end() > 1 << self.space.shift {
             return Err(BuildError::Range);
         }
@@ -102,7 +110,11 @@ impl<'a> Gpt<'a> {
     /// Counts a table for each GiB that has none yet.
     #[must_use]
     pub fn coverable(&self, range: Range) -> Range {
-        let used = self.l0.iter().filter(|entry| entry.load(Ordering::Relaxed) & 0xF == 0b0011).count();
+        let used = self
+            .l0
+            .iter()
+            .filter(|entry| entry.load(Ordering::Relaxed) & 0xF == 0b0011)
+            .count();
         let mut free = self.l1.len() / L1_ENTRIES - used;
         let mut end = range.base;
         while end < range.end().min(1 << self.space.shift) {
@@ -121,7 +133,10 @@ impl<'a> Gpt<'a> {
     /// The protection of the granule that contains `address`; `None` outside the protected space.
     #[must_use]
     pub fn lookup(&self, address: u64) -> Option<Gpi> {
-        let entry = self.l0.get((address >> L0_SHIFT) as usize)?.load(Ordering::Acquire);
+        let entry = self
+            .l0
+            .get((address >> L0_SHIFT) as usize)?
+            .load(Ordering::Acquire);
         match L0Entry::decode(entry)? {
             L0Entry::Block(gpi) => Some(gpi),
             L0Entry::Table(_) => {
@@ -165,7 +180,11 @@ impl<'a> Gpt<'a> {
     ///
     /// [`TransitionError`]; nothing has changed then.
     #[inline]
-    pub fn undelegate(&self, platform: &impl Platform, address: u64) -> Result<(), TransitionError> {
+    pub fn undelegate(
+        &self,
+        platform: &impl Platform,
+        address: u64,
+    ) -> Result<(), TransitionError> {
         let entry = self.transition_entry(address)?;
         let slot = Granules::slot(address);
         // While nobody has access the caches are emptied of both aliases.
@@ -189,8 +208,13 @@ impl<'a> Gpt<'a> {
     /// The level 1 entry for an address; `None` outside the protected space and in a block.
     #[inline]
     fn l1_entry(&self, address: u64) -> Option<&AtomicU64> {
-        let descriptor = self.l0.get((address >> L0_SHIFT) as usize)?.load(Ordering::Acquire);
-        let Some(L0Entry::Table(table)) = L0Entry::decode(descriptor) else { return None };
+        let descriptor = self
+            .l0
+            .get((address >> L0_SHIFT) as usize)?
+            .load(Ordering::Acquire);
+        let Some(L0Entry::Table(table)) = L0Entry::decode(descriptor) else {
+            return None;
+        };
         let first = table.wrapping_sub(self.l1_address) / 8;
         self.l1.get(first as usize + l1_index(address))
     }
@@ -198,8 +222,15 @@ impl<'a> Gpt<'a> {
     fn l1_entry_for_building(&self, address: u64) -> Result<&AtomicU64, BuildError> {
         let entry = &self.l0[(address >> L0_SHIFT) as usize];
         if let Some(L0Entry::Block(gpi)) = L0Entry::decode(entry.load(Ordering::Relaxed)) {
-            let used = self.l0.iter().filter(|entry| entry.load(Ordering::Relaxed) & 0xF == 0b0011).count();
-            let table = self.l1.get(used * L1_ENTRIES..(used + 1) * L1_ENTRIES).ok_or(BuildError::NoTable)?;
+            let used = self
+                .l0
+                .iter()
+                .filter(|entry| entry.load(Ordering::Relaxed) & 0xF == 0b0011)
+                .count();
+            let table = self
+                .l1
+                .get(used * L1_ENTRIES..(used + 1) * L1_ENTRIES)
+                .ok_or(BuildError::NoTable)?;
             for word in table {
                 word.store(Granules::all(gpi).0, Ordering::Relaxed);
             }

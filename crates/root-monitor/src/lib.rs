@@ -22,6 +22,7 @@ extern crate alloc;
 
 pub mod device_tree;
 pub mod gpt;
+pub mod layout;
 pub mod manifest;
 pub mod memory;
 pub mod monitor;

@@ -9,7 +9,14 @@ pub const MAX_BANKS: usize = 2;
 /// A PL011 console as manifests describe it.
 #[must_use]
 pub fn pl011(base: u64, baud_rate: u64) -> Console {
-    Console { base, map_pages: 1, name: *b"pl011\0\0\0", clk_in_hz: 1, baud_rate, flags: 0 }
+    Console {
+        base,
+        map_pages: 1,
+        name: *b"pl011\0\0\0",
+        clk_in_hz: 1,
+        baud_rate,
+        flags: 0,
+    }
 }
 
 /// Leaves the largest [`MAX_BANKS`] of the delegable ranges, and says how many bytes were left out.
@@ -31,9 +38,14 @@ pub fn write(
     consoles: &[Console],
 ) -> Result<(), ManifestError> {
     let mut banks = [MemoryBank::default(); manifest::MAX_BANKS];
-    let banks = banks.get_mut(..delegable.len()).ok_or(ManifestError::Data)?;
+    let banks = banks
+        .get_mut(..delegable.len())
+        .ok_or(ManifestError::Data)?;
     for (bank, range) in banks.iter_mut().zip(delegable) {
-        *bank = MemoryBank { base: range.base, size: range.size };
+        *bank = MemoryBank {
+            base: range.base,
+            size: range.size,
+        };
     }
     manifest::write(words, page, banks, consoles)
 }

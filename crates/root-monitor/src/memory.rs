@@ -21,7 +21,10 @@ impl Range {
     /// From the first address and the one after the last.
     #[must_use]
     pub const fn between(base: u64, end: u64) -> Self {
-        Self { base, size: end.saturating_sub(base) }
+        Self {
+            base,
+            size: end.saturating_sub(base),
+        }
     }
 
     /// The address after the last, at most the top of the address space.
@@ -63,7 +66,10 @@ pub struct Ranges<const N: usize> {
 
 impl<const N: usize> Default for Ranges<N> {
     fn default() -> Self {
-        Self { ranges: [Range::new(0, 0); N], count: 0 }
+        Self {
+            ranges: [Range::new(0, 0); N],
+            count: 0,
+        }
     }
 }
 
@@ -110,7 +116,10 @@ impl<const N: usize> Ranges<N> {
     pub fn remove(&mut self, hole: Range) -> Result<(), TooMany> {
         let mut kept = Self::default();
         for &old in self.as_slice() {
-            for part in [Range::between(old.base, hole.base.min(old.end())), Range::between(hole.end().max(old.base), old.end())] {
+            for part in [
+                Range::between(old.base, hole.base.min(old.end())),
+                Range::between(hole.end().max(old.base), old.end()),
+            ] {
                 if part.size != 0 && part.intersection(hole).is_none() {
                     kept.push(part)?;
                 }
@@ -124,7 +133,10 @@ impl<const N: usize> Ranges<N> {
     pub fn keep_largest(&mut self, limit: usize) -> u64 {
         let mut lost = 0;
         while self.count > limit {
-            let Some(smallest) = (0..self.count).min_by_key(|&index| self.ranges[index].size) else { break };
+            let Some(smallest) = (0..self.count).min_by_key(|&index| self.ranges[index].size)
+            else {
+                break;
+            };
             lost += self.ranges[smallest].size;
             self.ranges.copy_within(smallest + 1..self.count, smallest);
             self.count -= 1;
@@ -153,14 +165,21 @@ mod tests {
     }
 
     fn list(ranges: &Ranges<4>) -> std::vec::Vec<(u64, u64)> {
-        ranges.as_slice().iter().map(|range| (range.base, range.end())).collect()
+        ranges
+            .as_slice()
+            .iter()
+            .map(|range| (range.base, range.end()))
+            .collect()
     }
 
     extern crate std;
 
     #[test]
     fn adding_sorts_and_merges() {
-        assert_eq!(list(&ranges(&[(50, 60), (10, 20), (30, 40)])), [(10, 20), (30, 40), (50, 60)]);
+        assert_eq!(
+            list(&ranges(&[(50, 60), (10, 20), (30, 40)])),
+            [(10, 20), (30, 40), (50, 60)]
+        );
         assert_eq!(list(&ranges(&[(10, 20), (20, 30)])), [(10, 30)]);
         assert_eq!(list(&ranges(&[(10, 20), (30, 40), (15, 35)])), [(10, 40)]);
         assert_eq!(list(&ranges(&[(10, 10)])), []);
@@ -200,7 +219,10 @@ mod tests {
 
     #[test]
     fn granules_inside_a_range() {
-        assert_eq!(Range::between(0x1001, 0x3FFF).whole_granules(), Range::between(0x2000, 0x3000));
+        assert_eq!(
+            Range::between(0x1001, 0x3FFF).whole_granules(),
+            Range::between(0x2000, 0x3000)
+        );
         assert_eq!(Range::between(0x1001, 0x1FFF).whole_granules().size, 0);
         assert_eq!(Range::new(u64::MAX - 5, 5).whole_granules().size, 0);
     }

@@ -4,7 +4,9 @@ use crate::gpt::Gpt;
 use crate::platform::Platform;
 use crate::psci::{ProcessingElement, Psci, Start};
 use crate::services;
-use cca_abi::el3::{self, BOOT_COMPLETE, INTERFACE_VERSION, REQ_COMPLETE_RESULTS, RMI_REQ_COMPLETE, boot_code};
+use cca_abi::el3::{
+    self, BOOT_COMPLETE, INTERFACE_VERSION, REQ_COMPLETE_RESULTS, RMI_REQ_COMPLETE, boot_code,
+};
 use cca_abi::smccc::{self, NOT_SUPPORTED, RMI_RANGE, Registers};
 use core::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 
@@ -94,14 +96,20 @@ impl<'a, P: Platform> RootMonitor<'a, P> {
         shared_buffer: Option<u64>,
     ) -> Result<Self, ConfigurationError> {
         let first = pes.get(primary).ok_or(ConfigurationError::Primary)?;
-        first.claim(payload).map_err(|_| ConfigurationError::Primary)?;
+        first
+            .claim(payload)
+            .map_err(|_| ConfigurationError::Primary)?;
         if let Some(page) = shared_buffer {
             let reached = gpt.permits(aarch64_formats::gpt::AddressSpace::Realm, page);
             if !reached || !page.is_multiple_of(cca_abi::GRANULE_SIZE) {
                 return Err(ConfigurationError::SharedBuffer);
             }
         }
-        let rmm = if shared_buffer.is_some() { RMM_COLD } else { RMM_FAILED };
+        let rmm = if shared_buffer.is_some() {
+            RMM_COLD
+        } else {
+            RMM_FAILED
+        };
         Ok(Self {
             platform,
             gpt,
@@ -184,9 +192,18 @@ impl<'a, P: Platform> RootMonitor<'a, P> {
     fn normal_call(&self, pe: usize, registers: &mut Registers) -> Action {
         let function_id = smccc::function_id(registers.0[0]);
         if (RMI_RANGE.0..=RMI_RANGE.1).contains(&function_id) {
-            return if self.rmm_usable() { Action::Switch(World::Realm) } else { unknown(registers) };
+            return if self.rmm_usable() {
+                Action::Switch(World::Realm)
+            } else {
+                unknown(registers)
+            };
         }
-        Psci { platform: &self.platform, gpt: &self.gpt, pes: self.pes }.call(pe, registers)
+        Psci {
+            platform: &self.platform,
+            gpt: &self.gpt,
+            pes: self.pes,
+        }
+        .call(pe, registers)
     }
 
     fn realm_call(&self, pe: usize, registers: &mut Registers) -> Action {
@@ -204,7 +221,13 @@ impl<'a, P: Platform> RootMonitor<'a, P> {
             }
             function_id => match el3::Command::from_function_id(function_id) {
                 Some(command) if self.rmm.load(Ordering::Acquire) != RMM_FAILED => {
-                    services::call(command, &self.gpt, &self.platform, self.shared_buffer, registers);
+                    services::call(
+                        command,
+                        &self.gpt,
+                        &self.platform,
+                        self.shared_buffer,
+                        registers,
+                    );
                     Action::Return
                 }
                 _ => unknown(registers),
@@ -215,10 +238,14 @@ impl<'a, P: Platform> RootMonitor<'a, P> {
     fn rmm_booted(&self, code: i64) {
         if code == boot_code::SUCCESS {
             // A failure that another PE has reported meanwhile stays.
-            let _ = self.rmm.compare_exchange(RMM_COLD, RMM_READY, Ordering::AcqRel, Ordering::Acquire);
+            let _ =
+                self.rmm
+                    .compare_exchange(RMM_COLD, RMM_READY, Ordering::AcqRel, Ordering::Acquire);
         } else {
             let none = boot_code::SUCCESS;
-            let _ = self.rmm_code.compare_exchange(none, code, Ordering::AcqRel, Ordering::Acquire);
+            let _ = self
+                .rmm_code
+                .compare_exchange(none, code, Ordering::AcqRel, Ordering::Acquire);
             self.rmm.store(RMM_FAILED, Ordering::Release);
         }
     }

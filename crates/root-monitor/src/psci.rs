@@ -4,10 +4,10 @@ use crate::gpt::Gpt;
 use crate::monitor::Action;
 use crate::platform::Platform;
 use aarch64_formats::gpt::Gpi;
+use cca_abi::Condition;
 use cca_abi::psci::normal_world::{affinity_info, cpu_on, cpu_suspend, features};
 use cca_abi::psci::{Function, MIGRATE_NOT_REQUIRED, VERSION_1_1, code, is_smc32};
 use cca_abi::smccc::{self, Registers};
-use cca_abi::Condition;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// The affinity fields of MPIDR_EL1 and of PSCI's target arguments.
@@ -66,7 +66,10 @@ impl ProcessingElement {
 
     /// Claims the PE for being turned on. Exactly one of several callers succeeds.
     pub(crate) fn claim(&self, start: Start) -> Result<(), cpu_on::Condition> {
-        match self.state.compare_exchange(OFF, PENDING, Ordering::AcqRel, Ordering::Acquire) {
+        match self
+            .state
+            .compare_exchange(OFF, PENDING, Ordering::AcqRel, Ordering::Acquire)
+        {
             Ok(_) => {
                 self.entry.store(start.entry, Ordering::Relaxed);
                 self.argument.store(start.argument, Ordering::Release);
@@ -80,7 +83,10 @@ impl ProcessingElement {
     /// The PE enters the normal world: it is on now.
     pub(crate) fn enter(&self) -> Start {
         let argument = self.argument.load(Ordering::Acquire);
-        let start = Start { entry: self.entry.load(Ordering::Relaxed), argument };
+        let start = Start {
+            entry: self.entry.load(Ordering::Relaxed),
+            argument,
+        };
         self.state.store(ON, Ordering::Release);
         start
     }
@@ -111,29 +117,38 @@ impl<P: Platform> Psci<'_, P> {
         let function_id = smccc::function_id(registers.0[0]);
         let mut operands = *registers;
         if is_smc32(function_id) {
-            operands.0.iter_mut().for_each(|operand| *operand &= 0xFFFF_FFFF);
+            operands
+                .0
+                .iter_mut()
+                .for_each(|operand| *operand &= 0xFFFF_FFFF);
         }
         let mut action = Action::Return;
         let result = match Function::from_function_id(function_id) {
             Some(Function::Version) => VERSION_1_1.cast_signed(),
             Some(Function::MigrateInfoType) => MIGRATE_NOT_REQUIRED.cast_signed(),
-            Some(Function::Features) => {
-                status(Self::features(&features::Input::decode(&operands)), |condition| condition.kind().code())
-            }
-            Some(Function::CpuOn) => {
-                status(self.cpu_on(&cpu_on::Input::decode(&operands)), |condition| condition.kind().code())
-            }
-            Some(Function::AffinityInfo) => match self.affinity_info(&affinity_info::Input::decode(&operands)) {
-                Ok(state) => state,
-                Err(condition) => condition.kind().code(),
-            },
-            Some(Function::CpuSuspend) => match Self::cpu_suspend(&cpu_suspend::Input::decode(&operands)) {
-                Ok(()) => {
-                    action = Action::Suspend;
-                    code::SUCCESS
+            Some(Function::Features) => status(
+                Self::features(&features::Input::decode(&operands)),
+                |condition| condition.kind().code(),
+            ),
+            Some(Function::CpuOn) => status(
+                self.cpu_on(&cpu_on::Input::decode(&operands)),
+                |condition| condition.kind().code(),
+            ),
+            Some(Function::AffinityInfo) => {
+                match self.affinity_info(&affinity_info::Input::decode(&operands)) {
+                    Ok(state) => state,
+                    Err(condition) => condition.kind().code(),
                 }
-                Err(condition) => condition.kind().code(),
-            },
+            }
+            Some(Function::CpuSuspend) => {
+                match Self::cpu_suspend(&cpu_suspend::Input::decode(&operands)) {
+                    Ok(()) => {
+                        action = Action::Suspend;
+                        code::SUCCESS
+                    }
+                    Err(condition) => condition.kind().code(),
+                }
+            }
             Some(Function::CpuOff) => {
                 self.pes[pe].turn_off();
                 return Action::PowerDown;
@@ -155,13 +170,21 @@ impl<P: Platform> Psci<'_, P> {
     }
 
     fn cpu_on(&self, input: &cpu_on::Input) -> Result<(), cpu_on::Condition> {
-        let target = self.find(input.target_cpu).ok_or(cpu_on::Condition::Mpidr)?;
+        let target = self
+            .find(input.target_cpu)
+            .ok_or(cpu_on::Condition::Mpidr)?;
         // The normal world has to reach its entry; a granule that is delegated later faults when it is fetched.
-        let reachable = matches!(self.gpt.lookup(input.entry_point), Some(Gpi::NonSecure | Gpi::Any));
+        let reachable = matches!(
+            self.gpt.lookup(input.entry_point),
+            Some(Gpi::NonSecure | Gpi::Any)
+        );
         if !input.entry_point.is_multiple_of(4) || !reachable {
             return Err(cpu_on::Condition::Entry);
         }
-        self.pes[target].claim(Start { entry: input.entry_point, argument: input.context_id })?;
+        self.pes[target].claim(Start {
+            entry: input.entry_point,
+            argument: input.context_id,
+        })?;
         self.platform.wake(target);
         Ok(())
     }
@@ -170,7 +193,9 @@ impl<P: Platform> Psci<'_, P> {
         if input.lowest_affinity_level != 0 {
             return Err(affinity_info::Condition::Level);
         }
-        let target = self.find(input.target_affinity).ok_or(affinity_info::Condition::Target)?;
+        let target = self
+            .find(input.target_affinity)
+            .ok_or(affinity_info::Condition::Target)?;
         Ok(self.pes[target].affinity_info())
     }
 

@@ -3,8 +3,8 @@
 use crate::gpt::{Gpt, TransitionError};
 use crate::platform::Platform;
 use cca_abi::el3::{
-    Command, attest_get_plat_token, attest_get_realm_key, code, el3_features, el3_token_sign, gtsi_delegate,
-    gtsi_undelegate,
+    Command, attest_get_plat_token, attest_get_realm_key, code, el3_features, el3_token_sign,
+    gtsi_delegate, gtsi_undelegate,
 };
 use cca_abi::smccc::Registers;
 use cca_abi::{Condition, Fields, GRANULE_SIZE};
@@ -25,17 +25,19 @@ pub(crate) fn call(
     let result = match command {
         Command::GtsiDelegate => {
             let input = gtsi_delegate::Input::decode(registers);
-            gpt.delegate(platform, input.addr).map_err(|error| match error {
-                TransitionError::BadAddress => gtsi_delegate::Condition::Address.kind(),
-                TransitionError::BadAddressSpace => gtsi_delegate::Condition::Pas.kind(),
-            })
+            gpt.delegate(platform, input.addr)
+                .map_err(|error| match error {
+                    TransitionError::BadAddress => gtsi_delegate::Condition::Address.kind(),
+                    TransitionError::BadAddressSpace => gtsi_delegate::Condition::Pas.kind(),
+                })
         }
         Command::GtsiUndelegate => {
             let input = gtsi_undelegate::Input::decode(registers);
-            gpt.undelegate(platform, input.addr).map_err(|error| match error {
-                TransitionError::BadAddress => gtsi_undelegate::Condition::Address.kind(),
-                TransitionError::BadAddressSpace => gtsi_undelegate::Condition::Pas.kind(),
-            })
+            gpt.undelegate(platform, input.addr)
+                .map_err(|error| match error {
+                    TransitionError::BadAddress => gtsi_undelegate::Condition::Address.kind(),
+                    TransitionError::BadAddressSpace => gtsi_undelegate::Condition::Pas.kind(),
+                })
         }
         Command::El3Features => {
             let input = el3_features::Input::decode(registers);
@@ -67,11 +69,18 @@ pub(crate) fn call(
 
 /// Feature register 0: no token signing.
 fn features(input: &el3_features::Input) -> Result<el3_features::Output, el3_features::Condition> {
-    if input.index == 0 { Ok(el3_features::Output { value: 0 }) } else { Err(el3_features::Condition::Index) }
+    if input.index == 0 {
+        Ok(el3_features::Output { value: 0 })
+    } else {
+        Err(el3_features::Condition::Index)
+    }
 }
 
 /// There is no attestation key on this platform: the reason for which the call fails.
-fn realm_key(input: &attest_get_realm_key::Input, shared_buffer: u64) -> attest_get_realm_key::Condition {
+fn realm_key(
+    input: &attest_get_realm_key::Input,
+    shared_buffer: u64,
+) -> attest_get_realm_key::Condition {
     use attest_get_realm_key::Condition as C;
     match place(input.buffer, input.size, shared_buffer) {
         Err(Misplaced::Outside) => C::Buffer,
@@ -82,7 +91,10 @@ fn realm_key(input: &attest_get_realm_key::Input, shared_buffer: u64) -> attest_
 }
 
 /// There is no platform token on this platform: the reason for which the call fails.
-fn platform_token(input: &attest_get_plat_token::Input, shared_buffer: u64) -> attest_get_plat_token::Condition {
+fn platform_token(
+    input: &attest_get_plat_token::Input,
+    shared_buffer: u64,
+) -> attest_get_plat_token::Condition {
     use attest_get_plat_token::Condition as C;
     match place(input.buffer, input.size, shared_buffer) {
         Err(Misplaced::Outside) => C::Buffer,
@@ -103,5 +115,9 @@ fn place(buffer: u64, size: u64, shared_buffer: u64) -> Result<(), Misplaced> {
     if offset >= GRANULE_SIZE {
         return Err(Misplaced::Outside);
     }
-    if size == 0 || size > GRANULE_SIZE - offset { Err(Misplaced::TooLong) } else { Ok(()) }
+    if size == 0 || size > GRANULE_SIZE - offset {
+        Err(Misplaced::TooLong)
+    } else {
+        Ok(())
+    }
 }

@@ -1,1 +1,21 @@
-//! The root monitor's machine: EL3.
+//! The root monitor's machine: EL3 of QEMU's `virt` machine with the Realm Management Extension.
+//!
+//! The image starts at PA 0 in flash, copies itself to secure RAM and runs there. [`boot::start`] is what the image's
+//! `main` calls on the primary PE; everything after that happens in exceptions from the worlds below.
+
+extern crate alloc;
+
+pub mod boot;
+mod context;
+mod entry;
+mod gic;
+mod handler;
+mod heap;
+mod layout;
+mod machine;
+mod mmu;
+mod power;
+mod protection;
+mod switch;
+
+pub use layout::{MAX_PES, ROOT_MEMORY};

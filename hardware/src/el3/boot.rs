@@ -1,0 +1,210 @@
+//! From the first instruction to the first world.
+
+use super::context::Context;
+use super::layout::{BLOCK, DEVICE_TREE, FLASH, MAX_PES, PE_SHIFT, PeBlock, RMM};
+pub use super::machine::Hardware;
+use super::machine::{MONITOR, monitor};
+use super::{entry, gic, handler, mmu, protection, switch};
+use crate::common::uart::{UART0, Uart};
+use crate::common::{console, memory};
+use cca_abi::{GRANULE_SIZE, GRANULE_WORDS, firmware};
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering;
+use root_monitor::gpt::Gpt;
+use root_monitor::{PowerUp, RootMonitor, World};
+
+unsafe extern "Rust" {
+    /// The image's main function; see [`crate::root_monitor_main`].
+    safe fn root_monitor_image_main(primary: Primary) -> !;
+}
+
+/// Makes a function `fn(Primary) -> !` the main function of the root monitor's image.
+#[macro_export]
+macro_rules! root_monitor_main {
+    ($main:path) => {
+        #[unsafe(no_mangle)]
+        extern "Rust" fn root_monitor_image_main(primary: $crate::el3::boot::Primary) -> ! {
+            $main(primary)
+        }
+    };
+}
+
+/// The primary PE at boot, with MMU and granule protection check on and every granule still open to all worlds.
+#[derive(Debug)]
+pub struct Primary {
+    /// The granule protection table. It takes effect with [`Primary::apply_protection`].
+    pub gpt: Gpt<'static>,
+}
+
+impl Primary {
+    /// Linear index of the primary PE.
+    pub const INDEX: usize = 0;
+
+    /// The memory of the device tree.
+    pub fn device_tree(&mut self) -> &mut [u8] {
+        // SAFETY: mapped, and nobody else uses it before the normal world starts; `self` exists once and ends by then.
+        unsafe {
+            core::slice::from_raw_parts_mut(DEVICE_TREE.base as *mut u8, DEVICE_TREE.size as usize)
+        }
+    }
+
+    /// The RMM image in flash; `None` if the firmware has none or its table is damaged.
+    pub fn rmm_image(&self) -> Option<&'static [u8]> {
+        // SAFETY: flash is mapped read-only for good.
+        let flash = unsafe {
+            core::slice::from_raw_parts(
+                FLASH.base.wrapping_add(GRANULE_SIZE) as *const u8,
+                (FLASH.size - GRANULE_SIZE) as usize,
+            )
+        };
+        let at = |offset: u64, length: u64| {
+            let start = usize::try_from(offset.checked_sub(GRANULE_SIZE)?).ok()?;
+            flash.get(start..start.checked_add(usize::try_from(length).ok()?)?)
+        };
+        let mut table = [0; 4];
+        for (word, bytes) in table
+            .iter_mut()
+            .zip(at(firmware::TABLE_OFFSET, 32)?.chunks_exact(8))
+        {
+            *word = bytes
+                .iter()
+                .rev()
+                .fold(0, |word, &byte| word << 8 | u64::from(byte));
+        }
+        let [magic, version, offset, length] = table;
+        let known = magic == firmware::MAGIC && version == firmware::TABLE_VERSION;
+        let fits = length != 0 && length <= RMM.size - GRANULE_SIZE;
+        if known && fits {
+            at(offset, length)
+        } else {
+            None
+        }
+    }
+
+    /// Makes the protection table valid for all PEs.
+    pub fn apply_protection(&self) {
+        protection::invalidate_all();
+    }
+
+    /// Copies the RMM image to where it runs, through the Realm physical address space.
+    ///
+    /// # Panics
+    ///
+    /// If it does not fit below the shared buffer.
+    pub fn load_rmm(&mut self, image: &[u8]) {
+        // SAFETY: mapped in the Realm physical address space; the RMM does not run yet.
+        let memory = unsafe {
+            core::slice::from_raw_parts_mut(RMM.base as *mut u8, (RMM.size - GRANULE_SIZE) as usize)
+        };
+        memory[..image.len()].copy_from_slice(image);
+        memory::clean_and_invalidate(RMM.base as usize, image.len());
+    }
+
+    /// PA of the page that the RMM shares with the root monitor.
+    #[must_use]
+    pub const fn shared_buffer(&self) -> u64 {
+        RMM.end() - GRANULE_SIZE
+    }
+
+    /// Writes the page that the RMM shares with the root monitor.
+    pub fn write_shared_buffer(&mut self, words: &[u64; GRANULE_WORDS]) {
+        // SAFETY: mapped in the Realm physical address space; the RMM does not run yet.
+        let page: &[AtomicU64] =
+            unsafe { memory::words(self.shared_buffer() as usize, GRANULE_WORDS) };
+        for (to, from) in page.iter().zip(words) {
+            to.store(*from, Ordering::Relaxed);
+        }
+        memory::clean_and_invalidate(self.shared_buffer() as usize, GRANULE_SIZE as usize);
+    }
+
+    /// Starts the first world: the RMM if it is to be booted, else the normal world.
+    ///
+    /// # Panics
+    ///
+    /// If the monitor knows more PEs than there is memory for, or the world switch would lose registers.
+    pub fn finish(self, make: impl FnOnce(Gpt<'static>) -> RootMonitor<'static, Hardware>) -> ! {
+        let monitor = MONITOR.call_once(|| make(self.gpt));
+        assert!(
+            monitor.pes().len() <= MAX_PES,
+            "more PEs than there is memory for"
+        );
+        gic::set_up_distributor();
+        gic::set_up_pe();
+        switch::assert_stateless();
+        power_up(Self::INDEX as u64)
+    }
+}
+
+/// Linear index that the entry code gives to the PE with this affinity: 16 PEs for each value of Aff1.
+#[must_use]
+pub const fn index_of(mpidr: u64) -> u64 {
+    (mpidr >> 8 & 0xFF) * 16 + (mpidr & 0xFF)
+}
+
+/// The primary PE arrives here on its stack, with the MMU off.
+#[unsafe(no_mangle)]
+extern "C" fn el3_primary() -> ! {
+    switch::use_boot_vectors();
+    mmu::build();
+    let (l1, l1_address) = protection::l1();
+    let gpt = Gpt::new(protection::SPACE, protection::l0(), l1, l1_address);
+    // SAFETY: the table has just been filled (if not, the panic below reports it); the map is built.
+    unsafe {
+        protection::enable();
+        mmu::enable();
+        console::set(Uart::new(UART0));
+    }
+    match gpt {
+        Ok(gpt) => root_monitor_image_main(Primary { gpt }),
+        Err(error) => panic!("granule protection table: {error:?}"),
+    }
+}
+
+/// Any other PE arrives here when it is woken, and every PE that has been off.
+#[unsafe(no_mangle)]
+extern "C" fn el3_secondary(_: u64, index: u64) -> ! {
+    switch::use_boot_vectors();
+    // SAFETY: the primary PE has built both before it woke this one.
+    unsafe {
+        protection::enable();
+        mmu::enable();
+    }
+    gic::set_up_pe();
+    power_up(index)
+}
+
+/// Enters the first world of this PE.
+fn power_up(index: u64) -> ! {
+    let block =
+        (entry::PE_MEMORY.address() + ((index as usize) << PE_SHIFT) + BLOCK) as *mut PeBlock;
+    // SAFETY: the block of this PE, which is used by nobody else now; written as a whole before it is read.
+    let block = unsafe {
+        block.write(PeBlock {
+            normal: Context::default(),
+            realm: Context::default(),
+            forward: AtomicU64::new(0),
+            index,
+        });
+        block
+    };
+    let context: *const Context = match monitor().power_up(index as usize) {
+        PowerUp::StartNormalWorld(start) => handler::start_normal_world(block, start),
+        PowerUp::BootRmm(registers) => {
+            let [x0, x1, x2, x3, ..] = registers.0;
+            let context = Context::at_entry(
+                World::Realm,
+                switch::realm_vectors(),
+                RMM.base,
+                [x0, x1, x2, x3],
+            );
+            switch::load(&context);
+            // SAFETY: as above.
+            unsafe {
+                (*block).realm = context;
+                &raw const (*block).realm
+            }
+        }
+    };
+    // SAFETY: this PE's block and context; this function does not return.
+    unsafe { switch::enter(block, context) }
+}

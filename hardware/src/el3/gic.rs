@@ -1,0 +1,139 @@
+//! GICv3 as EL3 leaves it: every interrupt belongs to the normal world (Group 1 Non-secure).
+
+use super::layout::{GICD, GICR};
+use crate::common::barrier::isb;
+use crate::{read_sysreg, write_sysreg};
+use core::ptr::{read_volatile, write_volatile};
+
+const GICD_CTLR: usize = 0x0;
+const GICD_TYPER: usize = 0x4;
+const GICD_IGROUPR: usize = 0x80;
+const GICD_IPRIORITYR: usize = 0x400;
+const GICD_ICFGR: usize = 0xC00;
+const GICD_IGRPMODR: usize = 0xD00;
+
+const CTLR_ENABLES: u32 = 0b111;
+const CTLR_ENABLE_GROUP1_NS: u32 = 1 << 1;
+const CTLR_ARE: u32 = 1 << 4 | 1 << 5;
+const CTLR_RWP: u32 = 1 << 31;
+
+const GICR_STRIDE: usize = 0x2_0000;
+const GICR_CTLR: usize = 0x0;
+const GICR_TYPER: usize = 0x8;
+const GICR_WAKER: usize = 0x14;
+const GICR_SGI: usize = 0x1_0000;
+const GICR_ICENABLER0: usize = GICR_SGI + 0x180;
+
+const TYPER_LAST: u64 = 1 << 4;
+const GICR_CTLR_RWP: u32 = 1 << 3;
+const WAKER_SLEEP: u32 = 1 << 1;
+const WAKER_ASLEEP: u32 = 1 << 2;
+
+/// ICC_SRE_EL1: system registers, no bypass.
+const SRE_EL1: u64 = 0b111;
+
+/// Middle priority, which the normal world can use and change.
+const PRIORITIES: u32 = 0x8080_8080;
+
+fn read(address: usize) -> u32 {
+    // SAFETY: called with addresses of GIC registers only, mapped as device memory.
+    unsafe { read_volatile(address as *const u32) }
+}
+
+fn write(address: usize, value: u32) {
+    // SAFETY: as in `read`. No interrupt is taken at EL3, so the program's memory is not concerned.
+    unsafe { write_volatile(address as *mut u32, value) }
+}
+
+fn wait_while(address: usize, bits: u32) {
+    while read(address) & bits != 0 {
+        core::hint::spin_loop();
+    }
+}
+
+/// Sets up the distributor; once, on the primary PE.
+pub(super) fn set_up_distributor() {
+    let control = GICD + GICD_CTLR;
+    write(control, read(control) & !CTLR_ENABLES);
+    wait_while(control, CTLR_RWP);
+    write(control, read(control) | CTLR_ARE);
+    wait_while(control, CTLR_RWP);
+    let lines = 32 * ((read(GICD + GICD_TYPER) as usize & 0x1F) + 1);
+    for n in 1..lines / 32 {
+        write(GICD + GICD_IGROUPR + 4 * n, u32::MAX);
+        write(GICD + GICD_IGRPMODR + 4 * n, 0);
+    }
+    for n in 8..lines / 4 {
+        write(GICD + GICD_IPRIORITYR + 4 * n, PRIORITIES);
+    }
+    for n in 2..lines / 16 {
+        write(GICD + GICD_ICFGR + 4 * n, 0);
+    }
+    write(control, read(control) | CTLR_ENABLE_GROUP1_NS);
+    wait_while(control, CTLR_RWP);
+}
+
+/// The redistributor of this PE, found by its affinity.
+fn redistributor() -> usize {
+    let mpidr = read_sysreg!("mpidr_el1");
+    let affinity = (mpidr & 0xFF_FFFF) | (mpidr >> 32 & 0xFF) << 24;
+    let mut frame = GICR;
+    loop {
+        let typer =
+            u64::from(read(frame + GICR_TYPER)) | u64::from(read(frame + GICR_TYPER + 4)) << 32;
+        if typer >> 32 == affinity {
+            return frame;
+        }
+        assert!(typer & TYPER_LAST == 0, "this PE has no GIC redistributor");
+        frame += GICR_STRIDE;
+    }
+}
+
+/// Sets up the redistributor and the CPU interface of this PE.
+pub(super) fn set_up_pe() {
+    let frame = redistributor();
+    write(frame + GICR_WAKER, read(frame + GICR_WAKER) & !WAKER_SLEEP);
+    wait_while(frame + GICR_WAKER, WAKER_ASLEEP);
+    write(frame + GICR_ICENABLER0, u32::MAX);
+    wait_while(frame + GICR_CTLR, GICR_CTLR_RWP);
+    write(frame + GICR_SGI + GICD_IGROUPR, u32::MAX);
+    write(frame + GICR_SGI + GICD_IGRPMODR, 0);
+    for n in 0..8 {
+        write(frame + GICR_SGI + GICD_IPRIORITYR + 4 * n, PRIORITIES);
+    }
+    let scr = read_sysreg!("scr_el3");
+    let sre_el3 = read_sysreg!("s3_6_c12_c12_5");
+    // SAFETY: registers of the interrupt controller's CPU interface; no interrupt is taken at EL3. SCR_EL3.NS selects
+    // which of the banked registers is meant; EL3 itself is not affected by it.
+    unsafe {
+        write_sysreg!("s3_6_c12_c12_5", sre_el3 | 0xF); // ICC_SRE_EL3
+        isb();
+        write_sysreg!("s3_0_c12_c12_5", SRE_EL1); // ICC_SRE_EL1, Secure
+        write_sysreg!("scr_el3", scr | 1);
+        isb();
+        write_sysreg!("s3_4_c12_c9_5", 0xFu64); // ICC_SRE_EL2
+        write_sysreg!("s3_0_c12_c12_5", SRE_EL1); // ICC_SRE_EL1, Non-secure
+        isb();
+        write_sysreg!("scr_el3", scr);
+        isb();
+        write_sysreg!("s3_0_c4_c6_0", 0xFFu64); // ICC_PMR_EL1
+        write_sysreg!("s3_0_c12_c12_6", 0u64); // ICC_IGRPEN0_EL1
+        write_sysreg!("s3_6_c12_c12_7", 0u64); // ICC_IGRPEN1_EL3
+        isb();
+    }
+}
+
+/// Takes this PE out of interrupt distribution before it is turned off.
+pub(super) fn leave() {
+    // SAFETY: as in `set_up_pe`.
+    unsafe {
+        write_sysreg!("s3_0_c12_c12_6", 0u64);
+        write_sysreg!("s3_6_c12_c12_7", 0u64);
+        isb();
+    }
+    let frame = redistributor();
+    write(frame + GICR_WAKER, read(frame + GICR_WAKER) | WAKER_SLEEP);
+    while read(frame + GICR_WAKER) & WAKER_ASLEEP == 0 {
+        core::hint::spin_loop();
+    }
+}

@@ -1,0 +1,184 @@
+//! What a PE does at an exception from a world below, besides the fast path.
+
+use super::context::{Context, EL2H_MASKED};
+use super::layout::{BLOCK, PE_SHIFT, PeBlock};
+use super::machine::monitor;
+use super::switch::{self, ESR_SMC64};
+use super::{entry, gic, power};
+use crate::common::{barrier, console};
+use crate::{println, read_sysreg, write_sysreg};
+use cca_abi::smccc::NOT_SUPPORTED;
+use core::sync::atomic::{AtomicBool, Ordering};
+use root_monitor::psci::Start;
+use root_monitor::{Action, World};
+
+/// Exception classes of ESR_EL3: an SMC from AArch32 and from AArch64.
+const EC_SMC32: u64 = 0x13;
+const EC_SMC64: u64 = 0x17;
+/// A granule protection check failed in a way that is reported to EL3.
+const EC_GPC: u64 = 0x1E;
+/// SCR_EL3.IRQ and FIQ.
+const SCR_INTERRUPTS: u64 = 0b110;
+/// Exception syndrome of an undefined instruction, 32 bits long.
+const ESR_UNDEFINED: u64 = 1 << 25;
+
+/// Handles a synchronous exception whose general registers are saved in the block, and says with which context's
+/// general registers to leave EL3.
+///
+/// # Safety
+///
+/// Called by the vectors with the block of this PE and the world that was interrupted (0 normal, 1 Realm).
+#[unsafe(no_mangle)]
+unsafe extern "C" fn el3_lower_synchronous(block: *mut PeBlock, world: u64) -> *const Context {
+    // SAFETY: the block belongs to this PE, which uses it only here and in the assembly code that called. Only
+    // `forward`, an atomic of which a shared reference is made, is reached by other PEs.
+    let (normal, realm, index) =
+        unsafe { (&mut (*block).normal, &mut (*block).realm, (*block).index) };
+    let pe = index as usize;
+    let (world, caller) = if world == 0 {
+        (World::NonSecure, &mut *normal)
+    } else {
+        (World::Realm, &mut *realm)
+    };
+    let esr = read_sysreg!("esr_el3");
+    match esr >> 26 & 0x3F {
+        EC_SMC64 if esr == ESR_SMC64 => {}
+        EC_SMC64 | EC_SMC32 => {
+            caller.call.0[0] = NOT_SUPPORTED;
+            return caller;
+        }
+        EC_GPC => fatal_below(pe, world, esr),
+        _ => {
+            inject_undefined();
+            return caller;
+        }
+    }
+    match monitor().smc(pe, world, &mut caller.call) {
+        Action::Return => caller,
+        Action::Switch(World::Realm) => {
+            switch::save(normal);
+            realm.call.0[..8].copy_from_slice(&normal.call.0[..8]);
+            switch::load(realm);
+            realm
+        }
+        Action::Switch(World::NonSecure) => {
+            switch::save(realm);
+            normal.call.0[..5].copy_from_slice(&realm.call.0[..5]);
+            switch::load(normal);
+            normal
+        }
+        Action::StartNormalWorld(start) => {
+            switch::save(realm);
+            report_rmm();
+            start_normal_world(block, start)
+        }
+        Action::Suspend => {
+            standby();
+            caller
+        }
+        Action::PowerDown => {
+            gic::leave();
+            // SAFETY: this PE is off; it starts over from the top of its stack.
+            unsafe { entry::park(index) }
+        }
+        Action::SystemOff => power::system_off(),
+        Action::SystemReset => power::system_reset(),
+    }
+}
+
+/// Makes the normal world of this PE start at its beginning, and decides whether it may call the RMM directly.
+pub(super) fn start_normal_world(block: *mut PeBlock, start: Start) -> *const Context {
+    // SAFETY: the block of this PE; see `el3_lower_synchronous`.
+    let (normal, forward) = unsafe { (&mut (*block).normal, &(*block).forward) };
+    *normal = Context::normal(switch::normal_vectors(), start);
+    switch::load(normal);
+    forward.store(1, Ordering::SeqCst);
+    // A PE that reports a failure of the RMM clears the words of all; one that looks before that sees it here.
+    if !monitor().rmm_usable() {
+        stop_forwarding();
+    }
+    normal
+}
+
+/// Says once how the RMM's first boot ended, and afterwards whether it failed on another PE.
+fn report_rmm() {
+    static REPORTED: AtomicBool = AtomicBool::new(false);
+    static REPORTED_FAILURE: AtomicBool = AtomicBool::new(false);
+    let monitor = monitor();
+    if let Some(code) = monitor.rmm_failure() {
+        if !REPORTED_FAILURE.swap(true, Ordering::Relaxed) {
+            println!(
+                "root-monitor: the RMM could not boot (RMM_BOOT_COMPLETE {code}); there are no realms"
+            );
+        }
+    } else if !REPORTED.swap(true, Ordering::Relaxed) {
+        println!("root-monitor: {} CPUs, RMM ready", monitor.pes().len());
+    }
+}
+
+/// From now on every RMI call of every PE is decided by the monitor: the RMM is not usable.
+fn stop_forwarding() {
+    for pe in 0..monitor().pes().len() {
+        let block = (entry::PE_MEMORY.address() + (pe << PE_SHIFT) + BLOCK) as *const PeBlock;
+        // SAFETY: memory for this PE exists; any content is a value of the atomic.
+        unsafe { (*block).forward.store(0, Ordering::SeqCst) };
+    }
+}
+
+/// Waits for an interrupt of any world.
+fn standby() {
+    let scr = read_sysreg!("scr_el3");
+    // SAFETY: interrupts are masked at EL3, so they end the wait and are taken only after the return below.
+    unsafe { write_sysreg!("scr_el3", scr | SCR_INTERRUPTS) };
+    barrier::isb();
+    barrier::dsb_sy();
+    barrier::wfi();
+    // SAFETY: the value the world had.
+    unsafe { write_sysreg!("scr_el3", scr) };
+    barrier::isb();
+}
+
+/// Passes an instruction that EL3 does not know on to EL2 of the world that executed it, as undefined.
+fn inject_undefined() {
+    let (elr, spsr, vbar) = (
+        read_sysreg!("elr_el3"),
+        read_sysreg!("spsr_el3"),
+        read_sysreg!("vbar_el2"),
+    );
+    // From EL2 itself with its own stack pointer, with SP_EL0, or from a lower level in AArch64 or AArch32.
+    let vector = match spsr & 0x1F {
+        0b01001 => 0x200,
+        0b01000 => 0x000,
+        mode if mode & 0b10000 == 0 => 0x400,
+        _ => 0x600,
+    };
+    // SAFETY: what the processor does when it takes the exception to EL2; EL3 is not affected.
+    unsafe {
+        write_sysreg!("elr_el2", elr);
+        write_sysreg!("spsr_el2", spsr);
+        write_sysreg!("esr_el2", ESR_UNDEFINED);
+        write_sysreg!("elr_el3", vbar + vector);
+        write_sysreg!("spsr_el3", EL2H_MASKED);
+    }
+}
+
+fn fatal_below(pe: usize, world: World, esr: u64) -> ! {
+    let (elr, far) = (read_sysreg!("elr_el3"), read_sysreg!("far_el3"));
+    console::print_now(format_args!(
+        "root-monitor: the {world:?} world stopped PE {pe}: ESR_EL3 {esr:#x}, ELR {elr:#x}, FAR {far:#x}\n"
+    ));
+    barrier::halt()
+}
+
+/// An exception that must not happen: stop this PE and say what it was.
+#[unsafe(no_mangle)]
+extern "C" fn el3_fatal(from_below: u64, esr: u64, elr: u64, far: u64) -> ! {
+    let origin = if from_below == 0 {
+        "its own code"
+    } else {
+        "below"
+    };
+    panic!(
+        "unexpected exception from {origin}: ESR_EL3 {esr:#x}, ELR_EL3 {elr:#x}, FAR_EL3 {far:#x}"
+    )
+}

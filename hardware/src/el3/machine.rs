@@ -1,0 +1,42 @@
+//! The machine as the root monitor's decisions see it.
+
+use super::{power, protection};
+use aarch64_formats::gpt::AddressSpace;
+use root_monitor::{Platform, RootMonitor};
+use spin::once::Once;
+
+/// The hardware below EL3.
+#[derive(Clone, Copy, Debug)]
+pub struct Hardware;
+
+impl Platform for Hardware {
+    #[inline]
+    fn clean_to_aliasing_point(&self, alias: AddressSpace, address: u64) {
+        protection::clean_granule(alias, address);
+    }
+
+    #[inline]
+    fn invalidate_protection(&self, address: u64) {
+        protection::invalidate_granule(address);
+    }
+
+    fn wake(&self, pe: usize) {
+        power::wake(pe);
+    }
+}
+
+/// The root monitor, from the moment at which the primary PE has built it.
+pub(super) static MONITOR: Once<RootMonitor<'static, Hardware>> = Once::new();
+
+/// The root monitor.
+///
+/// # Panics
+///
+/// Before the primary PE has built it.
+#[inline]
+pub(super) fn monitor() -> &'static RootMonitor<'static, Hardware> {
+    match MONITOR.get() {
+        Some(monitor) => monitor,
+        None => panic!("a PE runs before the root monitor is built"),
+    }
+}

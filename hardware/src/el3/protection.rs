@@ -1,0 +1,111 @@
+//! The granule protection check: its registers, its storage, its maintenance.
+
+use super::layout::SECURE_RAM;
+use crate::common::barrier::{dsb_osh, dsb_oshst, dsb_sy, isb};
+use crate::common::memory;
+use crate::write_sysreg;
+use aarch64_formats::gpt::{AddressSpace, L1_BYTES, ProtectedSpace, gpccr, tlbi_granule};
+use cca_abi::GRANULE_SIZE;
+use core::sync::atomic::AtomicU64;
+
+/// What is protected: the first TiB.
+pub(super) const SPACE: ProtectedSpace = ProtectedSpace::TIB_1;
+
+#[repr(C, align(8192))]
+struct L0Table([AtomicU64; SPACE.l0_entries()]);
+
+static L0: L0Table = L0Table([const { AtomicU64::new(0) }; SPACE.l0_entries()]);
+
+unsafe extern "C" {
+    /// First address after everything that the image uses.
+    static __free_start: u8;
+}
+
+/// Storage of the level 0 table.
+pub(super) fn l0() -> &'static [AtomicU64] {
+    &L0.0
+}
+
+/// Storage of the level 1 tables: the rest of the secure RAM, and its PA.
+pub(super) fn l1() -> (&'static [AtomicU64], u64) {
+    let start = (&raw const __free_start as u64).next_multiple_of(L1_BYTES);
+    let bytes = (SECURE_RAM.end() - start) / L1_BYTES * L1_BYTES;
+    // SAFETY: secure RAM behind the image, mapped for good, which nothing else uses.
+    (
+        unsafe { memory::words(start as usize, bytes as usize / 8) },
+        start,
+    )
+}
+
+/// Turns the check on for this PE.
+///
+/// # Safety
+///
+/// The level 0 table must be valid and let the root monitor reach its own memory.
+pub(super) unsafe fn enable() {
+    dsb_sy();
+    // SAFETY: the caller's promise; the sequence is the one of the architecture, before the MMU of this PE is on.
+    unsafe {
+        write_sysreg!("s3_6_c2_c1_4", l0().as_ptr() as u64 >> 12); // GPTBR_EL3
+        write_sysreg!("s3_6_c2_c1_6", gpccr(SPACE, false)); // GPCCR_EL3
+        isb();
+        invalidate_all();
+        write_sysreg!("s3_6_c2_c1_6", gpccr(SPACE, true));
+        isb();
+    }
+    invalidate_all();
+}
+
+/// Forgets everything cached about protection, on all PEs. Complete on return.
+pub(super) fn invalidate_all() {
+    dsb_sy();
+    // SAFETY: TLBI PAALLOS only makes later accesses read the table again.
+    unsafe { core::arch::asm!("sys #6, c8, c1, #4", options(nostack, preserves_flags)) };
+    dsb_sy();
+    isb();
+}
+
+/// Publishes stores to the table and forgets what is cached about one granule, on all PEs. Complete on return.
+#[inline]
+pub(super) fn invalidate_granule(address: u64) {
+    dsb_oshst();
+    // SAFETY: TLBI RPALOS only makes later accesses read the table again.
+    unsafe {
+        core::arch::asm!("sys #6, c8, c4, #7, {}", in(reg) tlbi_granule(address), options(nostack, preserves_flags));
+    }
+    dsb_osh();
+}
+
+/// Writes back and drops the cached lines of one granule in one alias. Complete on return.
+#[inline]
+pub(super) fn clean_granule(alias: AddressSpace, address: u64) {
+    const UNROLL: usize = 8;
+    let line = memory::data_line() as u64;
+    let mut at = address | alias.bits();
+    let end = at + GRANULE_SIZE;
+    // A line is at most 2 KiB, but for lines up to 512 bytes eight at a time end exactly at the granule's end.
+    if line * UNROLL as u64 <= GRANULE_SIZE {
+        while at < end {
+            // SAFETY: DC CIPAPA changes no memory as this program sees it: it is not translated and not checked, and
+            // the contents of a granule that changes worlds are nobody's.
+            unsafe {
+                core::arch::asm!(
+                    ".rept 8",
+                    "sys #6, c7, c14, #1, {at}",
+                    "add {at}, {at}, {line}",
+                    ".endr",
+                    at = inout(reg) at,
+                    line = in(reg) line,
+                    options(nostack)
+                );
+            }
+        }
+    } else {
+        while at < end {
+            // SAFETY: as above.
+            unsafe { core::arch::asm!("sys #6, c7, c14, #1, {}", in(reg) at, options(nostack)) };
+            at += line;
+        }
+    }
+    dsb_osh();
+}

@@ -1,0 +1,383 @@
+//! Exceptions from the worlds below, and the switch between them.
+//!
+//! Each world has its own vectors, so that the vector taken says who called. An RMI call of the normal world and the
+//! RMM's answer to it are carried out right here (the fast path); everything else is decided in [`super::handler`].
+//!
+//! While a lower exception level runs, SP_EL3 points to the PE's block. FP, SVE and SME registers are never touched.
+//!
+//! Not switched, although they belong to EL2, because they hold no state on this machine: ACTLR_EL2, AFSR0_EL2,
+//! AFSR1_EL2, AMAIR_EL2, HACR_EL2 and ICC_SRE_EL2. [`assert_stateless`] checks that.
+
+use super::context::{Context, MIDDLE};
+use super::layout::{FORWARD, PeBlock, REALM};
+use crate::common::barrier::isb;
+use crate::{read_sysreg, write_sysreg};
+use cca_abi::el3::RMI_REQ_COMPLETE;
+use cca_abi::smccc::{RMI_RANGE, SVE_HINT};
+
+/// ESR_EL3 of `SMC #0` from AArch64.
+pub(super) const ESR_SMC64: u64 = 0x17 << 26 | 1 << 25;
+
+core::arch::global_asm!(
+    r#"
+    // A pair of registers to or from their place, base being the middle of a context. Uses x8 and x9.
+    .macro save_pair base, first, second, offset
+    mrs     x8, \first
+    mrs     x9, \second
+    stp     x8, x9, [\base, #\offset]
+    .endm
+    .macro load_pair base, first, second, offset
+    ldp     x8, x9, [\base, #\offset]
+    msr     \first, x8
+    msr     \second, x9
+    .endm
+
+    // Every register of EL2 that a world has for itself.
+    .macro each_pair operation, base
+    \operation \base, sp_el0, elr_el3, -56
+    \operation \base, spsr_el3, sctlr_el2, 0
+    \operation \base, hcr_el2, mdcr_el2, 16
+    \operation \base, cptr_el2, hstr_el2, 32
+    \operation \base, vbar_el2, ttbr0_el2, 48
+    \operation \base, s3_4_c2_c0_1, tcr_el2, 64             // TTBR1_EL2
+    \operation \base, mair_el2, sp_el2, 80
+    \operation \base, tpidr_el2, elr_el2, 96
+    \operation \base, spsr_el2, esr_el2, 112
+    \operation \base, far_el2, hpfar_el2, 128
+    \operation \base, s3_4_c13_c0_1, cnthctl_el2, 144       // CONTEXTIDR_EL2
+    \operation \base, cntvoff_el2, vmpidr_el2, 160
+    \operation \base, vpidr_el2, vtcr_el2, 176
+    \operation \base, vttbr_el2, s3_4_c12_c1_1, 192         // VDISR_EL2
+    \operation \base, s3_4_c5_c2_3, s3_4_c2_c2_0, 208       // VSESR_EL2, VNCR_EL2
+    \operation \base, s3_4_c12_c11_0, s3_4_c12_c11_7, 224   // ICH_HCR_EL2, ICH_VMCR_EL2
+    \operation \base, s3_4_c1_c1_4, s3_4_c1_c1_5, 240       // HFGRTR_EL2, HFGWTR_EL2
+    \operation \base, s3_4_c1_c1_6, s3_4_c3_c1_4, 256       // HFGITR_EL2, HDFGRTR_EL2
+    \operation \base, s3_4_c3_c1_5, s3_4_c1_c2_2, 272       // HDFGWTR_EL2, HCRX_EL2
+    \operation \base, s3_4_c14_c0_6, s3_4_c13_c0_7, 288     // CNTPOFF_EL2, SCXTNUM_EL2
+    \operation \base, s3_0_c2_c1_0, s3_0_c2_c1_1, 304       // APIAKey
+    \operation \base, s3_0_c2_c1_2, s3_0_c2_c1_3, 320       // APIBKey
+    \operation \base, s3_0_c2_c2_0, s3_0_c2_c2_1, 336       // APDAKey
+    \operation \base, s3_0_c2_c2_2, s3_0_c2_c2_3, 352       // APDBKey
+    \operation \base, s3_0_c2_c3_0, s3_0_c2_c3_1, 368       // APGAKey
+    .endm
+
+    // What EL3 itself needs to be different for each world.
+    .macro load_constants base
+    ldp     x8, x9, [\base, #-40]
+    msr     scr_el3, x8
+    msr     vbar_el3, x9
+    ldr     x8, [\base, #-24]
+    msr     cptr_el3, x8
+    .endm
+
+    // Back to a lower exception level, with no speculation past it.
+    .macro leave
+    eret
+    dsb     nsh
+    isb
+    .endm
+
+    .macro slot target
+    .balign 0x80
+    b       \target
+    .endm
+
+    .macro vectors name, synchronous, other
+    .balign 0x800
+    .global \name
+\name:
+    slot    el3_fatal_own               // from EL3 with SP_EL0
+    slot    el3_fatal_own
+    slot    el3_fatal_own
+    slot    el3_fatal_own
+    slot    el3_fatal_own               // from EL3
+    slot    el3_fatal_own
+    slot    el3_fatal_own
+    slot    el3_fatal_own
+    slot    \synchronous                // from a lower level in AArch64
+    slot    \other
+    slot    \other
+    slot    \other
+    slot    \synchronous                // from a lower level in AArch32
+    slot    \other
+    slot    \other
+    slot    \other
+    .balign 0x80
+    .endm
+
+    .pushsection .text.vectors, "ax"
+    vectors el3_vectors_boot, el3_fatal_own, el3_fatal_own
+    vectors el3_vectors_normal, el3_from_normal, el3_fatal_below
+    vectors el3_vectors_realm, el3_from_realm, el3_fatal_below
+
+    // An exception from the normal world. Its context is at SP.
+el3_from_normal:
+    stp     x29, x30, [sp, #8 * 29]
+    mrs     x30, esr_el3
+    mov     w29, #{esr_smc64}
+    cmp     x30, x29
+    b.ne    1f
+    bic     w29, w0, #{sve_hint}
+    movz    w30, #{rmi_first_low}
+    movk    w30, #{rmi_first_high}, lsl #16
+    sub     w29, w29, w30
+    cmp     w29, #{rmi_last}
+    b.hi    1f
+    ldr     x30, [sp, #{forward}]
+    cbz     x30, 1f
+
+    // RMI: x0 to x7 stay, the rest changes worlds.
+    stp     x5, x6, [sp, #8 * 5]
+    stp     x7, x8, [sp, #8 * 7]
+    stp     x9, x10, [sp, #8 * 9]
+    stp     x11, x12, [sp, #8 * 11]
+    stp     x13, x14, [sp, #8 * 13]
+    stp     x15, x16, [sp, #8 * 15]
+    stp     x17, x18, [sp, #8 * 17]
+    stp     x19, x20, [sp, #8 * 19]
+    stp     x21, x22, [sp, #8 * 21]
+    stp     x23, x24, [sp, #8 * 23]
+    stp     x25, x26, [sp, #8 * 25]
+    stp     x27, x28, [sp, #8 * 27]
+    add     x30, sp, #{middle}
+    each_pair save_pair, x30
+    add     x30, sp, #{realm} + {middle}
+    load_constants x30
+    each_pair load_pair, x30
+    ldp     x8, x9, [x30, #8 * 8 - {middle}]
+    ldp     x10, x11, [x30, #8 * 10 - {middle}]
+    ldp     x12, x13, [x30, #8 * 12 - {middle}]
+    ldp     x14, x15, [x30, #8 * 14 - {middle}]
+    ldp     x16, x17, [x30, #8 * 16 - {middle}]
+    ldp     x18, x19, [x30, #8 * 18 - {middle}]
+    ldp     x20, x21, [x30, #8 * 20 - {middle}]
+    ldp     x22, x23, [x30, #8 * 22 - {middle}]
+    ldp     x24, x25, [x30, #8 * 24 - {middle}]
+    ldp     x26, x27, [x30, #8 * 26 - {middle}]
+    ldp     x28, x29, [x30, #8 * 28 - {middle}]
+    ldr     x30, [x30, #8 * 30 - {middle}]
+    leave
+
+1:  stp     x0, x1, [sp]
+    add     x29, sp, #0
+    mov     w1, #0
+    b       3f
+
+    // An exception from the Realm world. Its context is behind the normal world's.
+el3_from_realm:
+    str     x29, [sp, #{realm} + 8 * 29]
+    str     x30, [sp, #{realm} + 8 * 30]
+    mrs     x30, esr_el3
+    mov     w29, #{esr_smc64}
+    cmp     x30, x29
+    b.ne    2f
+    movz    w29, #{complete_low}
+    movk    w29, #{complete_high}, lsl #16
+    cmp     w0, w29
+    b.ne    2f
+    ldr     x30, [sp, #{forward}]
+    cbz     x30, 2f
+
+    // RMM_RMI_REQ_COMPLETE: x1 to x5 become x0 to x4 of the normal world.
+    add     x30, sp, #{realm} + {middle}
+    stp     x8, x9, [x30, #8 * 8 - {middle}]
+    stp     x10, x11, [x30, #8 * 10 - {middle}]
+    stp     x12, x13, [x30, #8 * 12 - {middle}]
+    stp     x14, x15, [x30, #8 * 14 - {middle}]
+    stp     x16, x17, [x30, #8 * 16 - {middle}]
+    stp     x18, x19, [x30, #8 * 18 - {middle}]
+    stp     x20, x21, [x30, #8 * 20 - {middle}]
+    stp     x22, x23, [x30, #8 * 22 - {middle}]
+    stp     x24, x25, [x30, #8 * 24 - {middle}]
+    stp     x26, x27, [x30, #8 * 26 - {middle}]
+    str     x28, [x30, #8 * 28 - {middle}]
+    each_pair save_pair, x30
+    mov     x0, x1
+    mov     x1, x2
+    mov     x2, x3
+    mov     x3, x4
+    mov     x4, x5
+    add     x30, sp, #{middle}
+    load_constants x30
+    each_pair load_pair, x30
+    ldp     x5, x6, [sp, #8 * 5]
+    ldp     x7, x8, [sp, #8 * 7]
+    ldp     x9, x10, [sp, #8 * 9]
+    ldp     x11, x12, [sp, #8 * 11]
+    ldp     x13, x14, [sp, #8 * 13]
+    ldp     x15, x16, [sp, #8 * 15]
+    ldp     x17, x18, [sp, #8 * 17]
+    ldp     x19, x20, [sp, #8 * 19]
+    ldp     x21, x22, [sp, #8 * 21]
+    ldp     x23, x24, [sp, #8 * 23]
+    ldp     x25, x26, [sp, #8 * 25]
+    ldp     x27, x28, [sp, #8 * 27]
+    ldp     x29, x30, [sp, #8 * 29]
+    leave
+
+2:  add     x29, sp, #{realm}
+    stp     x0, x1, [x29]
+    mov     w1, #1
+
+    // Anything else: every general register into the context at x29, then ask.
+3:  stp     x2, x3, [x29, #8 * 2]
+    stp     x4, x5, [x29, #8 * 4]
+    stp     x6, x7, [x29, #8 * 6]
+    stp     x8, x9, [x29, #8 * 8]
+    stp     x10, x11, [x29, #8 * 10]
+    stp     x12, x13, [x29, #8 * 12]
+    stp     x14, x15, [x29, #8 * 14]
+    stp     x16, x17, [x29, #8 * 16]
+    stp     x18, x19, [x29, #8 * 18]
+    stp     x20, x21, [x29, #8 * 20]
+    stp     x22, x23, [x29, #8 * 22]
+    stp     x24, x25, [x29, #8 * 24]
+    stp     x26, x27, [x29, #8 * 26]
+    str     x28, [x29, #8 * 28]
+    mov     x0, sp
+    bl      el3_lower_synchronous
+
+    // General registers from the context at x0, and off.
+el3_resume:
+    ldp     x2, x3, [x0, #8 * 2]
+    ldp     x4, x5, [x0, #8 * 4]
+    ldp     x6, x7, [x0, #8 * 6]
+    ldp     x8, x9, [x0, #8 * 8]
+    ldp     x10, x11, [x0, #8 * 10]
+    ldp     x12, x13, [x0, #8 * 12]
+    ldp     x14, x15, [x0, #8 * 14]
+    ldp     x16, x17, [x0, #8 * 16]
+    ldp     x18, x19, [x0, #8 * 18]
+    ldp     x20, x21, [x0, #8 * 20]
+    ldp     x22, x23, [x0, #8 * 22]
+    ldp     x24, x25, [x0, #8 * 24]
+    ldp     x26, x27, [x0, #8 * 26]
+    ldp     x28, x29, [x0, #8 * 28]
+    ldr     x30, [x0, #8 * 30]
+    ldp     x0, x1, [x0]
+    leave
+
+    // x0: block, x1: context. Does not come back.
+    .global el3_enter
+el3_enter:
+    mov     sp, x0
+    mov     x0, x1
+    b       el3_resume
+
+    // x0: context.
+    .global el3_save
+el3_save:
+    add     x0, x0, #{middle}
+    each_pair save_pair, x0
+    ret
+
+    // x0: context.
+    .global el3_load
+el3_load:
+    add     x0, x0, #{middle}
+    load_constants x0
+    each_pair load_pair, x0
+    ret
+
+el3_fatal_own:
+    mov     x0, #0
+    b       4f
+el3_fatal_below:
+    mov     x0, #1
+4:  mrs     x1, esr_el3
+    mrs     x2, elr_el3
+    mrs     x3, far_el3
+    bl      el3_fatal
+    b       .
+    .popsection
+    "#,
+    esr_smc64 = const ESR_SMC64,
+    sve_hint = const SVE_HINT,
+    rmi_first_low = const RMI_RANGE.0 & 0xFFFF,
+    rmi_first_high = const RMI_RANGE.0 >> 16,
+    rmi_last = const RMI_RANGE.1 - RMI_RANGE.0,
+    complete_low = const RMI_REQ_COMPLETE & 0xFFFF,
+    complete_high = const RMI_REQ_COMPLETE >> 16,
+    forward = const FORWARD,
+    middle = const MIDDLE,
+    realm = const REALM,
+);
+
+unsafe extern "C" {
+    fn el3_enter(block: *mut PeBlock, context: *const Context) -> !;
+    fn el3_save(context: *mut Context);
+    fn el3_load(context: *const Context);
+    static el3_vectors_boot: u8;
+    static el3_vectors_normal: u8;
+    static el3_vectors_realm: u8;
+}
+
+/// Address of the vectors while the normal world runs.
+pub(super) fn normal_vectors() -> u64 {
+    &raw const el3_vectors_normal as u64
+}
+
+/// Address of the vectors while the Realm world runs.
+pub(super) fn realm_vectors() -> u64 {
+    &raw const el3_vectors_realm as u64
+}
+
+/// Reports any exception as fatal from now on, until a world is entered.
+pub(super) fn use_boot_vectors() {
+    // SAFETY: the vectors only report and stop.
+    unsafe { write_sysreg!("vbar_el3", &raw const el3_vectors_boot as u64) };
+    isb();
+}
+
+/// Saves the system registers of the world that was interrupted.
+pub(super) fn save(context: &mut Context) {
+    // SAFETY: reads registers, writes the context.
+    unsafe { el3_save(context) };
+}
+
+/// Loads the system registers of a world, including where it resumes.
+pub(super) fn load(context: &Context) {
+    // SAFETY: the registers written do not affect EL3 until the exception return; the vectors are EL3's own.
+    unsafe { el3_load(context) };
+}
+
+/// Leaves EL3 for the world whose system registers are loaded, with the general registers of `context`.
+///
+/// # Safety
+///
+/// `block` is the calling PE's, `context` one of its contexts. Nothing on the stack is used afterwards.
+pub(super) unsafe fn enter(block: *mut PeBlock, context: *const Context) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe { el3_enter(block, context) }
+}
+
+/// Checks that the registers of EL2 which are not switched hold no state.
+///
+/// # Panics
+///
+/// If one does: a world could then see or change what belongs to the other.
+pub(super) fn assert_stateless() {
+    macro_rules! assert_fixed {
+        ($($name:literal),*) => {$(
+            let before = read_sysreg!($name);
+            // SAFETY: EL2 does not run yet; the register gets its value back.
+            unsafe { write_sysreg!($name, !before) };
+            isb();
+            let after = read_sysreg!($name);
+            // SAFETY: as above.
+            unsafe { write_sysreg!($name, before) };
+            assert!(before == after, concat!($name, " holds state that the world switch does not keep"));
+        )*};
+    }
+    assert_fixed!(
+        "actlr_el2",
+        "afsr0_el2",
+        "afsr1_el2",
+        "amair_el2",
+        "hacr_el2"
+    );
+    assert!(
+        read_sysreg!("s3_4_c12_c9_5") & 0xF == 0xF,
+        "ICC_SRE_EL2 can be turned off"
+    );
+}
