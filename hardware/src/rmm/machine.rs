@@ -36,6 +36,7 @@ impl Machine {
 }
 
 /// A granule address, checked: what is not a granule of the window is a bug of the caller.
+#[inline]
 fn granule_address(pa: u64) -> u64 {
     assert!(
         pa.is_multiple_of(4096),
@@ -45,10 +46,12 @@ fn granule_address(pa: u64) -> u64 {
 }
 
 impl Platform for Machine {
+    #[inline]
     fn granule_states(&self) -> &[AtomicU16] {
         self.granule_states
     }
 
+    #[inline]
     fn granule(&self, pa: u64) -> &Granule {
         let words = granule_address(pa) as *const [AtomicU64; 512];
         // SAFETY: the Realm window maps every DRAM bank at its physical address for good; an address elsewhere faults
@@ -57,10 +60,12 @@ impl Platform for Machine {
         unsafe { &*words }
     }
 
+    #[inline]
     fn read_non_secure(&self, pa: u64, offset: usize, into: &mut [u64]) -> Result<(), AccessFault> {
         non_secure::read(pa + offset as u64, into)
     }
 
+    #[inline]
     fn write_non_secure(&self, pa: u64, offset: usize, from: &[u64]) -> Result<(), AccessFault> {
         non_secure::write(pa + offset as u64, from)
     }
@@ -98,10 +103,12 @@ impl Platform for Machine {
         tlb::invalidate(scope);
     }
 
+    #[inline]
     fn publish_tables(&self) {
         dsb_ishst();
     }
 
+    #[inline]
     fn cpu(&self) -> &CpuFeatures {
         &self.cpu
     }

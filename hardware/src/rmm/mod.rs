@@ -4,6 +4,7 @@
 //! * [`boot`]: the checks of the RMM-EL3 boot interface, the manifest, and the service loop of a PE.
 //! * [`tables`], [`mmu`]: stage 1 of the RMM, one window per physical address space, mapped once.
 //! * [`vectors`], [`fault`]: exceptions, from a realm and of the RMM itself.
+//! * `memory`: memcpy and memset.
 //! * [`machine`], [`non_secure`], [`tlb`], [`cpu`], [`smc`]: what [`realm_monitor::platform::Platform`] asks for.
 //! * [`pe`], [`el1`], [`gic`], [`simd`]: what [`realm_monitor::platform::ProcessingElement`] asks for: the switch into
 //!   a realm and back.
@@ -18,6 +19,7 @@ pub mod entry;
 pub mod fault;
 pub mod gic;
 pub mod machine;
+mod memory;
 pub mod mmu;
 pub mod non_secure;
 pub mod pe;
