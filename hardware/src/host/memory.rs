@@ -29,6 +29,11 @@ impl Dram {
         })
     }
 
+    /// The image, its data and its stacks, which are no part of this memory.
+    pub fn image() -> Range<u64> {
+        translation::image()
+    }
+
     /// Adds memory that the machine has and that the normal world may use, and maps it. Ends inside of a granule are
     /// left out, as is everything from 2^48 on.
     ///

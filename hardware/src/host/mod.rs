@@ -22,7 +22,7 @@ pub use entry::MAX_PES;
 pub use gic::Gic;
 pub use memory::Dram;
 pub use panic::stop;
-pub use pe::Pe;
+pub use pe::{Pe, affinity};
 pub use power::{start_pe, system_off};
 pub use transport::Transport;
 

@@ -30,6 +30,11 @@ impl Pe {
     }
 }
 
+/// The affinity of this PE: `MPIDR_EL1` without its other bits, as a device tree has it.
+pub fn affinity() -> u64 {
+    read_sysreg!("mpidr_el1") & 0xFF_00FF_FFFF
+}
+
 /// Sets the EL2 physical timer.
 fn set_timer(deadline: u64, control: u64) {
     // SAFETY: the timer can only raise its interrupt, which stays masked.

@@ -1,0 +1,125 @@
+//! What the machine's memory is used for.
+
+use alloc::format;
+use alloc::string::String;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+use cca_abi::GRANULE_SIZE;
+use cca_abi::firmware::{DEVICE_TREE, RMM_END};
+use cca_abi::launch::{self, Launch};
+use hardware::host::Dram;
+
+use crate::board::Board;
+use crate::extents::Extents;
+
+/// The hypervisor's heap: memory that is there on every machine that has the layout.
+const HEAP: Range<u64> = 0x4200_0000..0x4600_0000;
+
+/// The realm that runs if no launch bundle says otherwise.
+const DEMO: Launch = Launch {
+    vcpus: 4,
+    memory: 64 << 20,
+    page_size: 4096,
+    image_offset: 0,
+    image_length: DEMO_IMAGE.len() as u64,
+    flags: 0,
+    time_limit_ms: 60_000,
+    sve_bits: 0,
+};
+
+static DEMO_IMAGE: &[u8] = include_bytes!(env!(
+    "SUZERAIN_DEMO_GUEST",
+    "set SUZERAIN_DEMO_GUEST to the path of demo-guest.bin, as `cargo xtask images` does"
+));
+
+/// Memory with everybody's part in it.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// All of it that the normal world has.
+    pub(crate) dram: Dram,
+    /// What is left for realms.
+    pub(crate) free: Extents,
+    /// What to run.
+    pub(crate) launch: Launch,
+    /// Its image.
+    pub(crate) image: &'static [u8],
+}
+
+/// Starts the heap. To be called before anything is allocated.
+pub(crate) fn start_heap(dram: &mut Dram) {
+    dram.add(HEAP);
+    dram.heap(HEAP);
+}
+
+/// Divides the memory of `board` among the hypervisor, the launch bundle and realms.
+///
+/// # Errors
+///
+/// What does not fit.
+pub(crate) fn survey(mut dram: Dram, board: &Board) -> Result<Memory, String> {
+    let mut usable = Extents::default();
+    for range in &board.memory {
+        usable.remove(range.clone());
+        usable.add(range.clone());
+    }
+    // The firmware's part, also where a device tree does not say so.
+    usable.remove(DEVICE_TREE..RMM_END);
+    for range in &board.reserved {
+        usable.remove(granules(range));
+    }
+    if !usable.contains(HEAP) || !usable.contains(Dram::image()) {
+        return Err(String::from(
+            "the hypervisor lies in memory that the device tree does not give it",
+        ));
+    }
+    for range in usable.iter() {
+        dram.add(range);
+    }
+
+    let mut free = usable;
+    free.remove(HEAP);
+    free.remove(granules(&Dram::image()));
+    let bundle = launch::ADDRESS..launch::ADDRESS + GRANULE_SIZE;
+    let launch = if free.contains(bundle.clone()) {
+        read_bundle(&dram)
+    } else {
+        None
+    };
+    let Some(launch) = launch else {
+        return Ok(Memory {
+            dram,
+            free,
+            launch: DEMO,
+            image: DEMO_IMAGE,
+        });
+    };
+    let image = image_of(&launch).filter(|image| free.contains(granules(image)));
+    let image =
+        image.ok_or_else(|| format!("the launch bundle's image is not in memory: {launch:x?}"))?;
+    free.remove(bundle);
+    free.remove(granules(&image));
+    let image = dram.bytes(image);
+    Ok(Memory {
+        dram,
+        free,
+        launch,
+        image,
+    })
+}
+
+fn read_bundle(dram: &Dram) -> Option<Launch> {
+    let words = dram.granule(launch::ADDRESS);
+    Launch::read(&core::array::from_fn(|i| words[i].load(Ordering::Relaxed)))
+}
+
+fn image_of(launch: &Launch) -> Option<Range<u64>> {
+    let start = launch::ADDRESS.checked_add(launch.image_offset)?;
+    Some(start..start.checked_add(launch.image_length)?)
+}
+
+/// The granules that a range touches.
+fn granules(range: &Range<u64>) -> Range<u64> {
+    let end = range.end.checked_next_multiple_of(GRANULE_SIZE);
+    range.start & !(GRANULE_SIZE - 1)..end.unwrap_or(!(GRANULE_SIZE - 1))
+}

@@ -1,0 +1,50 @@
+//! The hypervisor's pages.
+
+use cca_abi::GRANULE_SIZE;
+use hardware::host::Dram;
+use realm_host::{GranuleAddress, GranuleWords, PageAddress, PageCount, PageSize, PageSupply};
+use spin::mutex::SpinMutex;
+
+use crate::extents::Extents;
+
+/// Free memory of the machine in pages of one size, lowest addresses first.
+#[derive(Debug)]
+pub(crate) struct Supply {
+    dram: Dram,
+    page_size: PageSize,
+    free: SpinMutex<Extents>,
+}
+
+impl Supply {
+    /// Pages of `page_size` out of `free`, all of it memory that `dram` shows as words.
+    pub(crate) fn new(dram: Dram, page_size: PageSize, free: Extents) -> Self {
+        Self {
+            dram,
+            page_size,
+            free: SpinMutex::new(free),
+        }
+    }
+}
+
+impl PageSupply for Supply {
+    fn page_size(&self) -> PageSize {
+        self.page_size
+    }
+
+    fn allocate(&self, pages: PageCount, align: u64) -> Option<PageAddress> {
+        let align = align.max(self.page_size.bytes());
+        let size = pages.bytes(self.page_size);
+        let first = self.free.lock().take(size, align)?;
+        PageAddress::new(first, self.page_size)
+    }
+
+    fn free(&self, first: PageAddress, pages: PageCount) {
+        let size = pages.bytes(self.page_size);
+        self.free.lock().add(first.get()..first.get() + size);
+    }
+
+    fn words(&self, granule: GranuleAddress) -> &GranuleWords {
+        const { assert!(size_of::<GranuleWords>() as u64 == GRANULE_SIZE) };
+        self.dram.granule(granule.get())
+    }
+}
