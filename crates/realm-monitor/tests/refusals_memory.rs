@@ -63,7 +63,7 @@ fn data_create() {
         all.refused(command, "ipa_align", 1, |w| {
             call(w.rd, w.spare, PAGES + 8, w.host)
         });
-        for ipa in [SHARED, SHARED + 0x1000, PAST_SPACE, u64::MAX & !0xFFF] {
+        for ipa in [SHARED, SHARED + 0x1000, PAST_SPACE, !0xFFF] {
             all.refused(command, "ipa_bound", 1, |w| {
                 call(w.rd, w.spare, ipa, w.host)
             });

@@ -138,14 +138,14 @@ fn realm_create() {
     }
     for offset in [0x1000, 8] {
         all.refused(RealmCreate, "rtt_align", 1, |w| {
-            with(w, &|p| p.rtt_base += offset)
+            with(w, &|p| p.rtt_base -= offset)
         });
     }
     all.refused(RealmCreate, "rtt_state", 1, |w| {
         with(w, &|p| p.rtt_base = DEVICE)
     });
     all.refused(RealmCreate, "rtt_state", 1, |w| {
-        with(w, &|p| p.rtt_base = u64::MAX & !0x1FFF)
+        with(w, &|p| p.rtt_base = !0x1FFF)
     });
     for table in 0..2 {
         all.refused(RealmCreate, "rtt_state", 1, |w| {

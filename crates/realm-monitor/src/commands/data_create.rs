@@ -1,4 +1,4 @@
-//! RMI_DATA_CREATE: a copy of a Non-secure granule becomes measured memory of a new realm (DEN0137 B4.3.1).
+//! RMI_DATA_CREATE: a copy of a Non-secure granule becomes measured memory of a new realm (RMM specification 1.0-rel0, chapter B4).
 
 use cca_abi::rmi::data_create::{Condition, Input, Output};
 use cca_abi::rmi::{DATA_FLAG_MEASURE, Ripas};

@@ -1,4 +1,4 @@
-//! RMI_DATA_CREATE_UNKNOWN: a granule with wiped content becomes memory of a realm (DEN0137 B4.3.2).
+//! RMI_DATA_CREATE_UNKNOWN: a granule with wiped content becomes memory of a realm (RMM specification 1.0-rel0, chapter B4).
 
 use cca_abi::rmi::data_create_unknown::{Condition, Input, Output};
 use cca_abi::{Failed, Outcome};

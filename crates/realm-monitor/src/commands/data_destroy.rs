@@ -1,4 +1,4 @@
-//! RMI_DATA_DESTROY: a page is taken away from a realm (DEN0137 B4.3.3).
+//! RMI_DATA_DESTROY: a page is taken away from a realm (RMM specification 1.0-rel0, chapter B4).
 
 use cca_abi::rmi::Ripas;
 use cca_abi::rmi::data_destroy::{Condition, Input, Output};

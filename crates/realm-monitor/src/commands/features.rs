@@ -1,4 +1,4 @@
-//! RMI_FEATURES: what this RMM can do (DEN0137 B4.3.4). Cannot fail; a register that does not exist is zero.
+//! RMI_FEATURES: what this RMM can do (RMM specification 1.0-rel0, chapter B4). Cannot fail; a register that does not exist is zero.
 
 use cca_abi::Outcome;
 use cca_abi::rmi::features::{Condition, Input, Output};

@@ -1,4 +1,4 @@
-//! RMI_GRANULE_DELEGATE: a granule of the host becomes the RMM's (DEN0137 B4.3.5).
+//! RMI_GRANULE_DELEGATE: a granule of the host becomes the RMM's (RMM specification 1.0-rel0, chapter B4).
 
 use cca_abi::Outcome;
 use cca_abi::rmi::granule_delegate::{Condition, Input, Output};

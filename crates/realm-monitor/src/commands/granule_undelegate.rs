@@ -1,4 +1,4 @@
-//! RMI_GRANULE_UNDELEGATE: a granule that nobody uses goes back to the host (DEN0137 B4.3.6).
+//! RMI_GRANULE_UNDELEGATE: a granule that nobody uses goes back to the host (RMM specification 1.0-rel0, chapter B4).
 
 use cca_abi::Outcome;
 use cca_abi::rmi::granule_undelegate::{Condition, Input, Output};

@@ -1,4 +1,4 @@
-//! RMI_REALM_ACTIVATE: a realm is complete and may run; its initial measurement is final (DEN0137 B4.3.8).
+//! RMI_REALM_ACTIVATE: a realm is complete and may run; its initial measurement is final (RMM specification 1.0-rel0, chapter B4).
 
 use cca_abi::Outcome;
 use cca_abi::rmi::realm_activate::{Condition, Input, Output};

@@ -1,4 +1,4 @@
-//! RMI_REALM_CREATE: a realm descriptor and starting-level tables become an empty realm (DEN0137 B4.3.9).
+//! RMI_REALM_CREATE: a realm descriptor and starting-level tables become an empty realm (RMM specification 1.0-rel0, chapter B4).
 
 use aarch64_formats::{stage2::Level, vtcr};
 use cca_abi::Outcome;

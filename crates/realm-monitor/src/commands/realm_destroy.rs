@@ -1,4 +1,4 @@
-//! RMI_REALM_DESTROY: a realm that owns nothing any more ceases to exist (DEN0137 B4.3.10).
+//! RMI_REALM_DESTROY: a realm that owns nothing any more ceases to exist (RMM specification 1.0-rel0, chapter B4).
 
 use aarch64_formats::vtcr;
 use cca_abi::Outcome;

@@ -1,4 +1,4 @@
-//! RMI_REC_AUX_COUNT: how many auxiliary granules each REC of a realm needs (DEN0137 B4.3.11).
+//! RMI_REC_AUX_COUNT: how many auxiliary granules each REC of a realm needs (RMM specification 1.0-rel0, chapter B4).
 
 use cca_abi::Outcome;
 use cca_abi::rmi::rec_aux_count::{Condition, Input, Output};

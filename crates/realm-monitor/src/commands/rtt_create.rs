@@ -1,4 +1,4 @@
-//! RMI_RTT_CREATE: a table is added below an existing one; it says what its parent entry said (DEN0137 B4.3.16).
+//! RMI_RTT_CREATE: a table is added below an existing one; it says what its parent entry said (RMM specification 1.0-rel0, chapter B4).
 
 use core::sync::atomic::Ordering::Relaxed;
 

@@ -1,4 +1,4 @@
-//! RMI_RTT_DESTROY: a table without live content is removed, and what it said is lost (DEN0137 B4.3.17).
+//! RMI_RTT_DESTROY: a table without live content is removed, and what it said is lost (RMM specification 1.0-rel0, chapter B4).
 
 use core::sync::atomic::Ordering::Relaxed;
 

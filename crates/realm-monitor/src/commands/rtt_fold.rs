@@ -1,4 +1,4 @@
-//! RMI_RTT_FOLD: a homogeneous table is removed, and its parent entry says the same (DEN0137 B4.3.18).
+//! RMI_RTT_FOLD: a homogeneous table is removed, and its parent entry says the same (RMM specification 1.0-rel0, chapter B4).
 
 use core::sync::atomic::Ordering::Relaxed;
 

@@ -1,4 +1,4 @@
-//! RMI_RTT_INIT_RIPAS: a range of a new realm becomes RAM, without content (DEN0137 B4.3.19).
+//! RMI_RTT_INIT_RIPAS: a range of a new realm becomes RAM, without content (RMM specification 1.0-rel0, chapter B4).
 
 use aarch64_formats::stage2;
 use cca_abi::rmi::Ripas;

@@ -1,4 +1,4 @@
-//! RMI_RTT_MAP_UNPROTECTED: Non-secure memory is mapped for a realm (DEN0137 B4.3.20).
+//! RMI_RTT_MAP_UNPROTECTED: Non-secure memory is mapped for a realm (RMM specification 1.0-rel0, chapter B4).
 //!
 //! Which memory is the host's business: an access by the realm that the granule protection forbids faults.
 

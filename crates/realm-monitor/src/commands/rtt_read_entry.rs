@@ -1,4 +1,4 @@
-//! RMI_RTT_READ_ENTRY: what a translation table says (DEN0137 B4.3.21).
+//! RMI_RTT_READ_ENTRY: what a translation table says (RMM specification 1.0-rel0, chapter B4).
 
 use aarch64_formats::stage2;
 use cca_abi::rmi::rtt_read_entry::{Condition, Input, Output};

@@ -1,5 +1,5 @@
 //! RMI_RTT_SET_RIPAS: a RIPAS change that a realm asked for is applied, as far as one table goes
-//! (DEN0137 B4.3.22).
+//! (RMM specification 1.0-rel0, chapter B4).
 
 use aarch64_formats::stage2;
 use cca_abi::rmi::Ripas;

@@ -1,4 +1,4 @@
-//! RMI_RTT_UNMAP_UNPROTECTED: a mapping of Non-secure memory is removed (DEN0137 B4.3.23).
+//! RMI_RTT_UNMAP_UNPROTECTED: a mapping of Non-secure memory is removed (RMM specification 1.0-rel0, chapter B4).
 
 use aarch64_formats::stage2::{self, PAGE_LEVEL};
 use cca_abi::rmi::rtt_unmap_unprotected::{Condition, Input, Output};

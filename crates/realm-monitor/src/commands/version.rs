@@ -1,4 +1,4 @@
-//! RMI_VERSION: which revision of the interface both sides support (DEN0137 B4.3.27).
+//! RMI_VERSION: which revision of the interface both sides support (RMM specification 1.0-rel0, chapter B4).
 
 use cca_abi::rmi::InterfaceVersion;
 use cca_abi::rmi::version::{Condition, Input, Output};

@@ -2,7 +2,7 @@
 //!
 //! At rest a granule is a 16-bit value in the [table](GranuleTable): a lock bit, the state and a count. In motion,
 //! while a command works on it, it is a [`Locked`] guard that carries the state in its type and gives the lock back
-//! when it goes out of scope. Only the transitions that the specification has (DEN0137 A2.2) exist as functions,
+//! when it goes out of scope. Only the transitions that the specification has (RMM specification 1.0-rel0, chapter A2) exist as functions,
 //! and a granule that returns to DELEGATED is wiped on the way: *every DELEGATED granule is all zero*.
 //!
 //! Lock order: granules that the host names, in ascending address order; then translation tables, from the starting
@@ -28,7 +28,7 @@ pub const fn is_aligned(address: u64) -> bool {
     address & (GRANULE_SIZE - 1) == 0
 }
 
-/// Lifecycle state of a granule (DEN0137 A2.2.2).
+/// Lifecycle state of a granule (RMM specification 1.0-rel0, chapter A2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum GranuleState {

@@ -1,5 +1,5 @@
-//! Measurements of realms (DEN0137 A7.1). What is hashed is described by [`cca_abi::measurement`]; how it is hashed
-//! and when a realm's initial measurement (RIM) changes is decided here.
+//! Measurements of realms (RMM specification 1.0-rel0, chapter A7). What is hashed is described by
+//! [`cca_abi::measurement`]; how it is hashed and when a realm's initial measurement (RIM) changes is decided here.
 
 mod hash;
 

@@ -1,4 +1,4 @@
-//! Realms: the attributes in a realm descriptor (RD) granule (DEN0137 A2.1).
+//! Realms: the attributes in a realm descriptor (RD) granule (RMM specification 1.0-rel0, chapter A2).
 
 pub mod layout;
 
@@ -19,7 +19,7 @@ use crate::measurement::Measurement;
 use crate::platform::{Granule, Platform, Stage2};
 use crate::rtt::AddressSpace;
 
-/// Lifecycle state of a realm (DEN0137 A2.1.5).
+/// Lifecycle state of a realm (RMM specification 1.0-rel0, chapter A2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub enum RealmState {

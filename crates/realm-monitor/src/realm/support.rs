@@ -50,9 +50,8 @@ pub(crate) enum Unsupported {
     StartLevel,
 }
 
-/// Checks realm parameters against the specification and the features of this RMM (DEN0137 RmiRealmParams,
-/// `RealmParamsSupported` and friends), in this order: encodings, features, starting level. Returns the starting
-/// level.
+/// Checks realm parameters against the specification and the features of this RMM, in this order: encodings,
+/// features, starting level. Returns the starting level.
 ///
 /// # Errors
 /// The first kind of check that fails.

@@ -1,4 +1,5 @@
-//! Realm translation tables (RTTs): what their entries say, how they are walked and scanned (DEN0137 A5).
+//! Realm translation tables (RTTs): what their entries say, how they are walked and scanned (RMM specification 1.0-rel0,
+//! chapter A5).
 
 mod entry;
 mod scan;

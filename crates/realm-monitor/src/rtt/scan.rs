@@ -42,7 +42,7 @@ impl Walk<'_> {
     }
 
     /// The end of the range from `base` to at most `top` that a RIPAS change can process: it stops in front of a
-    /// TABLE entry and, unless `change_destroyed`, of one whose RIPAS is DESTROYED (DEN0137 `RttSkipEntriesWithRipas`).
+    /// TABLE entry and, unless `change_destroyed`, of one whose RIPAS is DESTROYED.
     #[must_use]
     pub fn skip_ripas(
         &self,

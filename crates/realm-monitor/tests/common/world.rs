@@ -146,12 +146,7 @@ impl Coverage {
         call: impl Fn(&World, u64) -> Vec<u64>,
     ) {
         self.refused(command, names[0], 1, |w| call(w, w.spare + 8));
-        for outside in [
-            DEVICE,
-            LOW.base + LOW.size,
-            HIGH.base - 4096,
-            u64::MAX & !0xFFF,
-        ] {
+        for outside in [DEVICE, LOW.base + LOW.size, HIGH.base - 4096, !0xFFF] {
             self.refused(command, names[1], 1, |w| call(w, outside));
         }
         for i in 0..wrong(&World::new()).len() {
