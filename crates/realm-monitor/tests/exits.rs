@@ -349,7 +349,10 @@ fn sgis_are_generated_by_the_host() {
     let before = rig.rec(REC0).pc();
     let esr = 0x18 << 26 | 1 << 25 | 0x3A_3016 | 3 << 5;
     let exit = exit_of(&mut rig, sync(esr));
-    let mut expected = RecExit { esr, ..RecExit::default() };
+    let mut expected = RecExit {
+        esr,
+        ..RecExit::default()
+    };
     expected.gprs[0] = 0xAAAA_BBBB_CCCC_DD03;
     assert_eq!(exit, expected);
     assert_eq!(rig.rec(REC0).pc(), before + 4);

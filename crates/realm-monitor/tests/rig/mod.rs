@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64};
 
+use cca_abi::rmi;
 use cca_abi::rmi::params::{REC_FLAG_RUNNABLE, RealmParams, RecParams};
 use cca_abi::rmi::run::{EXIT, RecEnter, RecExit};
-use cca_abi::rmi::{self};
 use cca_abi::smccc::Registers;
 use realm_monitor::Monitor;
 use realm_monitor::granule::{Bank, Banks};
