@@ -116,11 +116,12 @@ fn run(machine: &Machine, vcpus: u64, programs: [fn(&GuestCpu); 2]) -> Vec<&'sta
                 }
                 Exit::Psci(psci) => {
                     again = !matches!(psci.request(), PsciRequest::CpuOff | PsciRequest::SystemOff);
+                    let completed = psci.complete(Decision::Accept).expect("completed");
+                    let target = completed.filter(|completion| completion.may_run);
                     on.extend(
-                        psci.complete(Decision::Accept)
-                            .expect("completed")
-                            .filter(|c| c.may_run)
-                            .map(|c| c.target),
+                        target
+                            .map(|completion| completion.target)
+                            .filter(|target| !on.contains(target)),
                     );
                 }
                 other => panic!("{}", other.name()),
