@@ -239,7 +239,7 @@ fn an_address_size_fault_names_the_level_of_the_realms_translation() {
     let mut rig = Rig::active();
     let far = 0x0000_0012_3456_7000;
     // Three tables in three pages: levels 1, 2 and 3 of a 39-bit space.
-    let entries = [(0, RAM + 0x1000 | 3), (1, RAM + 0x2000 | 3)];
+    let entries = [(0, (RAM + 0x1000) | 3), (1, (RAM + 0x2000) | 3)];
     for (n, entry) in entries {
         let index = far >> (30 - 9 * n) & 0x1FF;
         rig.host_page(DATA + 0x1000 * n)[index as usize]

@@ -229,7 +229,7 @@ const HOST_CALL: u64 = Command::HostCall.function_id() as u64;
 
 /// Has the realm make a host call with a structure at `ipa`, which is in its memory.
 fn host_call(rig: &mut Rig, ipa: u64) -> RecExit {
-    let page = rig.host_page(DATA + (ipa - RAM & !0xFFF));
+    let page = rig.host_page(DATA + ((ipa - RAM) & !0xFFF));
     let first = (ipa & 0xFFF) as usize / 8;
     page[first].store(0xFFFF_FFFF_FFFF_1234, Relaxed);
     for n in 0..31 {

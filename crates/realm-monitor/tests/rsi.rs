@@ -164,7 +164,7 @@ fn the_configuration_fills_a_page() {
         RAM + 8,
         UNPROTECTED,
         1 << IPA_BITS,
-        u64::MAX & !0xFFF,
+        !0xFFF,
         EMPTY,
     ] {
         assert_eq!(

@@ -1,7 +1,7 @@
 //! Why a REC comes back to the host, and what the host gets to know (RMM specification 1.0-rel0, A4.3).
 
 use cca_abi::rmi::Ripas;
-use cca_abi::rmi::run::{self, EXIT_WORDS, ExitReason, GICV3_HCR_EXIT_MASK, exit_offset};
+use cca_abi::rmi::run::{EXIT_WORDS, ExitReason, GICV3_HCR_EXIT_MASK, exit_offset};
 
 use super::layout;
 use crate::platform::RecContext;
@@ -49,12 +49,10 @@ pub(crate) enum Exit {
         /// What the range shall become.
         ripas: Ripas,
     },
-    /// A host call.
+    /// A host call, whose arguments are at [`layout::HOST_CALL_GPRS`].
     HostCall {
         /// Immediate.
         imm: u16,
-        /// Arguments.
-        gprs: [u64; run::GPRS],
     },
 }
 
@@ -88,10 +86,13 @@ impl Exit {
                 set(exit_offset::RIPAS_VALUE, ripas as u64);
                 ExitReason::RipasChange
             }
-            Self::HostCall { imm, ref gprs } => {
+            Self::HostCall { imm } => {
                 set(exit_offset::IMM, imm.into());
-                for (n, &value) in gprs.iter().enumerate() {
-                    set(exit_offset::GPRS + 8 * n, value);
+                for n in 0..layout::GPR_COUNT {
+                    set(
+                        exit_offset::GPRS + 8 * n,
+                        rec.get(layout::HOST_CALL_GPRS + n),
+                    );
                 }
                 ExitReason::HostCall
             }

@@ -130,8 +130,11 @@ pub const ATTEST_CHALLENGE: usize = 227;
 /// Number of words at [`ATTEST_CHALLENGE`].
 pub const ATTEST_CHALLENGE_WORDS: usize = 8;
 
+/// Arguments of a host call, on their way from the realm's memory to the exit record.
+pub const HOST_CALL_GPRS: usize = 235;
+
 /// First word that nothing uses.
-pub const END: usize = 235;
+pub const END: usize = 266;
 
 /// The EL1 and EL0 system registers that belong to the realm while it runs; the value is the index
 /// from [`SYSREGS`].
@@ -219,5 +222,6 @@ const _: () = {
     assert!(SIMD.is_multiple_of(2) && SIMD + SIMD_WORDS == PE_PRIVATE);
     assert!(PE_PRIVATE + PE_PRIVATE_WORDS == MONITOR);
     assert!(AUX + AUX_MAX == ATTEST_STATE);
-    assert!(ATTEST_CHALLENGE + ATTEST_CHALLENGE_WORDS == END && END <= 512);
+    assert!(ATTEST_CHALLENGE + ATTEST_CHALLENGE_WORDS == HOST_CALL_GPRS);
+    assert!(HOST_CALL_GPRS + GPR_COUNT == END && END <= 512);
 };

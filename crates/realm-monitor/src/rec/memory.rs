@@ -32,7 +32,7 @@ impl Fault {
         let esr = Esr::new(class::DATA_ABORT_LOWER, fault::translation(self.level)).bits();
         Exit::Sync(Syndrome {
             esr,
-            hpfar: self.ipa / GRANULE_SIZE << 4,
+            hpfar: (self.ipa / GRANULE_SIZE) << 4,
             ..Syndrome::default()
         })
     }

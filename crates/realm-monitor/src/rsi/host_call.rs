@@ -26,12 +26,16 @@ pub(super) fn handle<P: Platform>(
         return Err(Condition::AddrBound.into());
     }
     // X1 keeps the address until the host has answered; the structure does not cross a page.
-    let exit = running
-        .with_page(input.addr, |page| Exit::HostCall {
-            imm: page[word(input.addr, IMM)].load(Relaxed) as u16,
-            gprs: core::array::from_fn(|n| page[word(input.addr, GPRS + 8 * n)].load(Relaxed)),
+    let context = running.context;
+    let imm = running
+        .with_page(input.addr, |page| {
+            let gprs = &page[word(input.addr, GPRS)..][..layout::GPR_COUNT];
+            for (n, gpr) in gprs.iter().enumerate() {
+                context.set(layout::HOST_CALL_GPRS + n, gpr.load(Relaxed));
+            }
+            page[word(input.addr, IMM)].load(Relaxed) as u16
         })
         .map_err(|why| Stop::inaccessible(why, Condition::Empty))?;
-    running.context.set(layout::HOST_CALL_PENDING, 1);
-    Err(Stop::Exit(exit))
+    context.set(layout::HOST_CALL_PENDING, 1);
+    Err(Stop::Exit(Exit::HostCall { imm }))
 }
