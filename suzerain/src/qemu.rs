@@ -4,14 +4,14 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use xtask::firmware::FLASH_SIZE;
-use xtask::qemu::{CPU, MACHINE, Qemu};
+use xtask::qemu::Qemu;
 
 use crate::bundle;
 use crate::failure::Failure;
@@ -19,9 +19,6 @@ use crate::prepare::Parts;
 use crate::records::Parser;
 use crate::screen::Screen;
 use crate::watch::{Machine, Message};
-
-/// Where the machine's loader puts the payload of the normal world.
-const PAYLOAD: u64 = 0x6000_0000;
 
 /// A machine that runs. Dropping it ends it.
 #[derive(Debug)]
@@ -110,39 +107,10 @@ pub(crate) fn start(
         .map_err(|error| failed("extend", &flash, error))?;
     fs::write(&launch, bundle).map_err(|error| failed("write", &launch, error))?;
 
-    let mut command = parent_bound(&qemu.path);
-    command.args(["-M", MACHINE, "-cpu", CPU, "-smp", &shape.cpus.to_string()]);
-    command.args(["-m", &format!("{}M", shape.memory >> 20)]);
-    command.args([
-        "-nic",
-        "none",
-        "-display",
-        "none",
-        "-monitor",
-        "none",
-        "-serial",
-        "stdio",
-        "-no-reboot",
-    ]);
-    command.args([
-        "-drive",
-        &format!(
-            "if=pflash,unit=0,format=raw,readonly=on,file={}",
-            escaped(&flash)
-        ),
-    ]);
-    for (file, address) in [
-        (parts.hypervisor.as_path(), PAYLOAD),
-        (launch.as_path(), bundle::ADDRESS),
-    ] {
-        command.args([
-            "-device",
-            &format!(
-                "loader,file={},addr={address:#x},force-raw=on",
-                escaped(file)
-            ),
-        ]);
-    }
+    let mut command = xtask::qemu::machine(&qemu.path, shape.cpus, shape.memory);
+    xtask::qemu::flash(&mut command, &flash);
+    xtask::qemu::load(&mut command, &parts.hypervisor, xtask::qemu::PAYLOAD);
+    xtask::qemu::load(&mut command, &launch, bundle::ADDRESS);
     screen.text(&format!("{command:?}"));
     command
         .stdin(Stdio::null())
@@ -174,25 +142,6 @@ pub(crate) fn start(
         started,
         _files: files,
     })
-}
-
-/// A comma separates the properties of an option; doubled, it is a comma.
-fn escaped(path: &Path) -> String {
-    path.to_string_lossy().replace(',', ",,")
-}
-
-/// A call of the emulator that the kernel ends when this process is gone, however it goes.
-fn parent_bound(program: &Path) -> Command {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let setpriv = env::split_paths(&path)
-        .map(|folder| folder.join("setpriv"))
-        .find(|path| path.is_file());
-    let Some(setpriv) = setpriv.filter(|_| cfg!(target_os = "linux")) else {
-        return Command::new(program);
-    };
-    let mut command = Command::new(setpriv);
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-    command
 }
 
 fn listen_uart(mut uart: impl Read, to: &Sender<Message>) {

@@ -91,16 +91,20 @@ pub fn install(
     why: &str,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
+    let from = suite
+        .map(|suite| format!("-t {suite} "))
+        .unwrap_or_default();
     let by_hand = format!(
-        "install {} ({why}) yourself, for example with apt-get as root",
+        "install it as root: apt-get install -y --no-install-recommends {from}{} (from Debian 12 with its security \
+         and backports suites)",
         packages.join(" ")
     );
     let Some(privilege) = Privilege::of_this_process() else {
-        return Err(Error::new(format!(
-            "this user may not install packages: {}",
-            packages.join(", ")
-        ))
-        .advise(by_hand));
+        let message = format!(
+            "{} is missing ({why}), and this user may not install packages",
+            packages[0]
+        );
+        return Err(Error::new(message).advise(by_hand));
     };
     if let Privilege::Sudo = privilege {
         // Asks for the password, if it must, before any output is captured.
@@ -157,6 +161,7 @@ fn options(folder: &Path) -> Result<Vec<String>, Error> {
         "Acquire::Languages=none",
         "APT::Sandbox::User=root",
         "DPkg::Lock::Timeout=600",
+        "APT::Keep-Downloaded-Packages=false",
     ] {
         options.extend(["-o".to_owned(), setting.to_owned()]);
     }

@@ -60,10 +60,18 @@ pub const PUPPET: Image = Image {
     file: "puppet.bin",
 };
 
+/// A payload that checks how the firmware enters it. Not part of a release.
+pub const PAYLOAD: Image = Image {
+    name: "payload",
+    package: "image-payload",
+    file: "payload.bin",
+};
+
 /// What a release has, in an order in which each finds what it embeds.
 pub const RELEASE: [Image; 4] = [DEMO_GUEST, ROOT_MONITOR, REALM_MONITOR, HYPERVISOR];
 /// Everything that can be built.
-pub const ALL: [Image; 6] = [
+pub const ALL: [Image; 7] = [
+    PAYLOAD,
     PUPPET,
     DEMO_GUEST,
     ROOT_MONITOR,

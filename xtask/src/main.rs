@@ -62,7 +62,7 @@ fn run(task: Task) -> Result<(), Error> {
                 qemu.version
             ));
             let toolchain = setup::toolchain(&workspace, &Lines)?;
-            Lines.note(&format!("bare-metal compiler: {toolchain:?}"));
+            Lines.note(&format!("bare-metal compiler: {toolchain}"));
             Ok(())
         }
         Task::Test { suites } => verify::test(&workspace, &suites),

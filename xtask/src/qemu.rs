@@ -111,6 +111,77 @@ pub fn probe(path: &Path) -> Result<Qemu, Error> {
     })
 }
 
+/// Where the machine's loader puts the payload of the normal world.
+pub const PAYLOAD: u64 = cca_abi::firmware::PAYLOAD_BASE;
+
+/// The machine of the project, ready for its flash and its payloads: no network, no display, the UART on standard
+/// output. `cpus` processors, `memory` bytes.
+///
+/// The kernel ends it when this process is gone, however it goes, where the system has the means for that.
+pub fn machine(qemu: &Path, cpus: u64, memory: u64) -> Command {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let setpriv = env::split_paths(&path)
+        .map(|folder| folder.join("setpriv"))
+        .find(|path| path.is_file());
+    let mut command = match setpriv.filter(|_| cfg!(target_os = "linux")) {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(qemu);
+            command
+        }
+        None => Command::new(qemu),
+    };
+    command.args([
+        "-M",
+        MACHINE,
+        "-cpu",
+        CPU,
+        "-smp",
+        &cpus.to_string(),
+        "-m",
+        &format!("{}M", memory >> 20),
+    ]);
+    command.args([
+        "-nic",
+        "none",
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-serial",
+        "stdio",
+        "-no-reboot",
+    ]);
+    command
+}
+
+/// Adds the flash with the firmware, a file of [`crate::firmware::FLASH_SIZE`].
+pub fn flash(command: &mut Command, file: &Path) {
+    command.args([
+        "-drive",
+        &format!(
+            "if=pflash,unit=0,format=raw,readonly=on,file={}",
+            escaped(file)
+        ),
+    ]);
+}
+
+/// Adds a file that is in memory from the start.
+pub fn load(command: &mut Command, file: &Path, address: u64) {
+    command.args([
+        "-device",
+        &format!(
+            "loader,file={},addr={address:#x},force-raw=on",
+            escaped(file)
+        ),
+    ]);
+}
+
+/// A comma separates the properties of an option; doubled, it is a comma.
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
 /// The version's text, and its first two numbers.
 fn parse_version(output: &str) -> Option<(String, (u32, u32))> {
     let text = output.split_once("version ")?.1.split([' ', '\n']).next()?;

@@ -1,6 +1,7 @@
 //! The compiler for the bare-metal images: which one, and how it is called.
 
 use std::env;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -113,6 +114,20 @@ impl Toolchain {
         match self {
             Self::User => "user",
             Self::Debian { .. } => "debian",
+        }
+    }
+}
+
+/// For people: whose compiler it is.
+impl fmt::Display for Toolchain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User => write!(f, "your own Rust, with the target {TARGET}"),
+            Self::Debian { linker } => write!(
+                f,
+                "Debian's {DEBIAN_RUSTC}, with the linker {}",
+                linker.display()
+            ),
         }
     }
 }
