@@ -78,7 +78,6 @@ impl<'p, P: Platform> Hasher<'p, P> {
         bytes[..rest.len()].copy_from_slice(rest);
         bytes[rest.len()] = 0x80;
 
-        let mut digest = [0; 64];
         match &mut self.state {
             State::Sha256(state) => {
                 // The length takes 8 bytes at the end of the last block.
@@ -86,21 +85,16 @@ impl<'p, P: Platform> Hasher<'p, P> {
                 bytes[blocks * 64 - 8..blocks * 64].copy_from_slice(&bits.to_be_bytes());
                 self.platform
                     .sha256_blocks(state, &bytes.as_chunks().0[..blocks]);
-                for (bytes, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
-                    *bytes = word.to_be_bytes();
-                }
+                sha_256_measurement(state)
             }
             State::Sha512(state) => {
                 // The length takes 16 bytes, of which only the low 8 can be other than zero here.
                 let blocks = (rest.len() + 1 + 16).div_ceil(128);
                 bytes[blocks * 128 - 8..blocks * 128].copy_from_slice(&bits.to_be_bytes());
                 self.platform.sha512_blocks(state, &padding[..blocks]);
-                for (bytes, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
-                    *bytes = word.to_be_bytes();
-                }
+                sha_512_measurement(state)
             }
         }
-        digest
     }
 }
 
@@ -108,6 +102,66 @@ impl<'p, P: Platform> Hasher<'p, P> {
 #[must_use]
 pub fn digest(platform: &impl Platform, algorithm: HashAlgorithm, message: &[u8]) -> Measurement {
     Hasher::new(platform, algorithm).finish(message)
+}
+
+/// A message of 256 bytes with its padding, ready to be hashed again and again with small changes.
+pub(super) struct Padded256 {
+    algorithm: HashAlgorithm,
+    units: [[u8; 128]; 3],
+}
+
+impl Padded256 {
+    const SIZE: usize = 256;
+
+    pub(super) fn new(algorithm: HashAlgorithm, message: &[u8; Self::SIZE]) -> Self {
+        let mut units = [[0; 128]; 3];
+        let bytes = units.as_flattened_mut();
+        bytes[..Self::SIZE].copy_from_slice(message);
+        bytes[Self::SIZE] = 0x80;
+        let end = match algorithm {
+            HashAlgorithm::Sha256 => Self::SIZE + 64,
+            HashAlgorithm::Sha512 => Self::SIZE + 128,
+        };
+        bytes[end - 8..end].copy_from_slice(&(8 * Self::SIZE as u64).to_be_bytes());
+        Self { algorithm, units }
+    }
+
+    /// Replaces bytes of the message.
+    pub(super) fn put<const N: usize>(&mut self, offset: usize, value: &[u8; N]) {
+        self.units.as_flattened_mut()[..Self::SIZE][offset..offset + N].copy_from_slice(value);
+    }
+
+    pub(super) fn digest(&self, platform: &impl Platform) -> Measurement {
+        match self.algorithm {
+            HashAlgorithm::Sha256 => {
+                let mut state = SHA_256_START;
+                let (blocks, _) = self.units.as_flattened().as_chunks();
+                platform.sha256_blocks(&mut state, &blocks[..Self::SIZE / 64 + 1]);
+                sha_256_measurement(&state)
+            }
+            HashAlgorithm::Sha512 => {
+                let mut state = SHA_512_START;
+                platform.sha512_blocks(&mut state, &self.units);
+                sha_512_measurement(&state)
+            }
+        }
+    }
+}
+
+fn sha_256_measurement(state: &[u32; 8]) -> Measurement {
+    let mut measurement = [0; 64];
+    for (bytes, word) in measurement.as_chunks_mut().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    measurement
+}
+
+fn sha_512_measurement(state: &[u64; 8]) -> Measurement {
+    let mut measurement = [0; 64];
+    for (bytes, word) in measurement.as_chunks_mut().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    measurement
 }
 
 /// The digest of the 4096 bytes of a granule.

@@ -3,11 +3,12 @@
 
 mod hash;
 
-use cca_abi::measurement as descriptor;
+use cca_abi::measurement::{self as descriptor, descriptor_offset};
 use cca_abi::rmi::params::{RealmParams, RecParams, realm_offset};
 use cca_abi::rmi::{DATA_FLAG_MEASURE, HashAlgorithm};
 
 pub use cca_abi::measurement::Measurement;
+use hash::Padded256;
 pub use hash::{Hasher, digest, digest_granule};
 
 use crate::platform::{Granule, Platform};
@@ -98,15 +99,15 @@ pub fn extend_ripas(
     size: u64,
     count: u64,
 ) {
-    let algorithm = realm.hash_algorithm();
     let mut rim = realm.measurement(RIM);
+    let first = descriptor::ripas_descriptor(&rim, base, base + size);
+    let mut descriptor = Padded256::new(realm.hash_algorithm(), &first);
     for i in 0..count {
         let base = base + i * size;
-        rim = digest(
-            platform,
-            algorithm,
-            &descriptor::ripas_descriptor(&rim, base, base + size),
-        );
+        descriptor.put(descriptor_offset::RIM, &rim);
+        descriptor.put(descriptor_offset::IPA, &base.to_le_bytes());
+        descriptor.put(descriptor_offset::FLAGS, &(base + size).to_le_bytes());
+        rim = descriptor.digest(platform);
     }
     realm.set_measurement(RIM, &rim);
 }
@@ -117,8 +118,6 @@ fn extend(
     descriptor: impl FnOnce(&Measurement) -> [u8; descriptor::DESCRIPTOR_SIZE],
 ) {
     let rim = realm.measurement(RIM);
-    realm.set_measurement(
-        RIM,
-        &digest(platform, realm.hash_algorithm(), &descriptor(&rim)),
-    );
+    let extended = Padded256::new(realm.hash_algorithm(), &descriptor(&rim)).digest(platform);
+    realm.set_measurement(RIM, &extended);
 }

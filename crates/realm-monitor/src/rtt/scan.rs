@@ -1,5 +1,7 @@
 //! Scans of the rest of a table, from the entry where a walk ended: how far the host can skip.
 
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use aarch64_formats::stage2;
 use cca_abi::rmi::Ripas;
 
@@ -14,7 +16,17 @@ impl Walk<'_> {
         if self.entry.is_live() {
             return ipa;
         }
-        self.scan(platform, ipa, |entry| entry.is_live())
+        let size = stage2::entry_size(self.level);
+        let rest = &platform.granule(self.table())[self.index()..stage2::entries(self.level)];
+        // Below the starting level, the count of a protected table is the number of its live entries.
+        let space = self.space();
+        let counted = self.level > space.start_level && space.is_protected(ipa);
+        let entries = if counted && self.count() == 0 {
+            rest.len()
+        } else {
+            first_live(rest)
+        };
+        (ipa & !(size - 1)) + entries as u64 * size
     }
 
     /// The end of the range from `base` on in which every entry of the table passes `include`, but not beyond `top`,
@@ -29,14 +41,13 @@ impl Walk<'_> {
     ) -> u64 {
         let size = stage2::entry_size(self.level);
         let top = top & !(size - 1);
-        let start = base & !(size - 1);
-        let (mut at, mut index) = (start, self.index());
-        while at < top
-            && index < stage2::entries(self.level)
-            && include(self.entry_at(platform, index))
-        {
+        let mut at = base & !(size - 1);
+        let rest = &platform.granule(self.table())[self.index()..stage2::entries(self.level)];
+        for word in rest {
+            if at >= top || !include(Entry(word.load(Relaxed))) {
+                break;
+            }
             at += size;
-            index += 1;
         }
         at.min(top)
     }
@@ -56,13 +67,20 @@ impl Walk<'_> {
                 && (change_destroyed || entry.ripas(self.level) != Ripas::Destroyed)
         })
     }
+}
 
-    fn scan(&self, platform: &impl Platform, ipa: u64, stop: impl Fn(Entry) -> bool) -> u64 {
-        let size = stage2::entry_size(self.level);
-        let end = stage2::entries(self.level);
-        let index = (self.index()..end)
-            .find(|&index| stop(self.entry_at(platform, index)))
-            .unwrap_or(end);
-        (ipa & !(size - 1)) + (index - self.index()) as u64 * size
-    }
+/// Index of the first live entry, or the number of entries if none is live.
+fn first_live(entries: &[AtomicU64]) -> usize {
+    let is_live = |word: &AtomicU64| Entry(word.load(Relaxed)).is_live();
+    // Most of a sparse table is passed eight entries at a time.
+    let (chunks, _) = entries.as_chunks::<8>();
+    let passed = 8 * chunks
+        .iter()
+        .take_while(|chunk| {
+            let all = chunk.iter().fold(0, |all, word| all | word.load(Relaxed));
+            !Entry(all).is_live()
+        })
+        .count();
+    let found = entries[passed..].iter().position(is_live);
+    found.map_or(entries.len(), |index| passed + index)
 }

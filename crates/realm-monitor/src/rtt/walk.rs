@@ -154,6 +154,12 @@ impl<'m> Walk<'m> {
         self.index
     }
 
+    /// The number of TABLE and ASSIGNED entries of the table. Not for the starting level.
+    #[inline]
+    pub(super) fn count(&self) -> u16 {
+        self.lock.count()
+    }
+
     /// The entry at another index of the table.
     #[must_use]
     #[inline]
