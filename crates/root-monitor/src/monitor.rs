@@ -5,10 +5,11 @@ use crate::platform::Platform;
 use crate::psci::{ProcessingElement, Psci, Start};
 use crate::services;
 use cca_abi::el3::{
-    self, BOOT_COMPLETE, INTERFACE_VERSION, REQ_COMPLETE_RESULTS, RMI_REQ_COMPLETE, boot_code,
+    self, BOOT_COMPLETE, INTERFACE_VERSION, REQ_COMPLETE_RESULTS, RMI_REQ_COMPLETE,
+    SWITCH_ON_DEMAND, boot_code,
 };
 use cca_abi::smccc::{self, NOT_SUPPORTED, RMI_RANGE, Registers};
-use core::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 
 /// A world below EL3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,7 @@ pub struct RootMonitor<'a, P> {
     shared_buffer: u64,
     rmm: AtomicU8,
     rmm_code: AtomicI64,
+    on_demand: AtomicBool,
 }
 
 impl<'a, P: Platform> RootMonitor<'a, P> {
@@ -117,6 +119,7 @@ impl<'a, P: Platform> RootMonitor<'a, P> {
             shared_buffer: shared_buffer.unwrap_or(0),
             rmm: AtomicU8::new(rmm),
             rmm_code: AtomicI64::new(boot_code::SUCCESS),
+            on_demand: AtomicBool::new(false),
         })
     }
 
@@ -149,6 +152,13 @@ impl<'a, P: Platform> RootMonitor<'a, P> {
     pub fn rmm_failure(&self) -> Option<i64> {
         let code = self.rmm_code.load(Ordering::Acquire);
         (code != boot_code::SUCCESS).then_some(code)
+    }
+
+    /// Whether the RMM has agreed that some registers change worlds only when it uses them
+    /// (`cca_abi::el3::SWITCH_ON_DEMAND`). Of interest to a machine that has such registers.
+    #[must_use]
+    pub fn switches_on_demand(&self) -> bool {
+        self.on_demand.load(Ordering::Acquire)
     }
 
     /// Says what PE `pe` does now that it has been turned on: at the cold boot on the primary PE, later on each PE
@@ -218,6 +228,11 @@ impl<'a, P: Platform> RootMonitor<'a, P> {
                 record.set_booting_rmm(false);
                 self.rmm_booted(registers.0[1].cast_signed());
                 Action::StartNormalWorld(record.enter())
+            }
+            SWITCH_ON_DEMAND if self.rmm.load(Ordering::Acquire) == RMM_COLD => {
+                self.on_demand.store(true, Ordering::Release);
+                registers.0[0] = el3::code::OK.cast_unsigned();
+                Action::Return
             }
             function_id => match el3::Command::from_function_id(function_id) {
                 Some(command) if self.rmm.load(Ordering::Acquire) != RMM_FAILED => {

@@ -1,10 +1,10 @@
 //! From the first instruction to the first world.
 
 use super::context::Context;
-use super::layout::{BLOCK, DEVICE_TREE, FLASH, MAX_PES, PE_SHIFT, PeBlock, RMM};
+use super::layout::{BLOCK, DEVICE_TREE, FLASH, MAX_PES, OwnBlock, PE_SHIFT, PeBlock, RMM};
 pub use super::machine::Hardware;
 use super::machine::{MONITOR, monitor};
-use super::{entry, gic, handler, mmu, protection, switch};
+use super::{entry, gic, mmu, protection, switch};
 use crate::common::uart::{UART0, Uart};
 use crate::common::{console, memory};
 use cca_abi::{GRANULE_SIZE, GRANULE_WORDS, firmware};
@@ -178,31 +178,32 @@ fn power_up(index: u64) -> ! {
     let block =
         (entry::PE_MEMORY.address() + ((index as usize) << PE_SHIFT) + BLOCK) as *mut PeBlock;
     // SAFETY: the block of this PE, which is used by nobody else now; written as a whole before it is read.
-    let block = unsafe {
+    let mut own = unsafe {
         block.write(PeBlock {
             normal: Context::default(),
             realm: Context::default(),
             forward: AtomicU64::new(0),
+            on_demand: 0,
             index,
         });
-        block
+        OwnBlock::of(block)
     };
-    let context: *const Context = match monitor().power_up(index as usize) {
-        PowerUp::StartNormalWorld(start) => handler::start_normal_world(block, start),
+    let context: *const Context = match monitor().power_up(own.pe) {
+        PowerUp::StartNormalWorld(start) => {
+            *own.normal = Context::normal(switch::normal_vectors(), start);
+            switch::load_normal(&mut own);
+            own.normal
+        }
         PowerUp::BootRmm(registers) => {
             let [x0, x1, x2, x3, ..] = registers.0;
-            let context = Context::at_entry(
+            *own.realm = Context::at_entry(
                 World::Realm,
                 switch::realm_vectors(),
                 RMM.base,
                 [x0, x1, x2, x3],
             );
-            switch::load(&context);
-            // SAFETY: as above.
-            unsafe {
-                (*block).realm = context;
-                &raw const (*block).realm
-            }
+            switch::load_realm(&mut own);
+            own.realm
         }
     };
     // SAFETY: this PE's block and context; this function does not return.

@@ -13,6 +13,8 @@ const SCTLR_RES1: u64 = 0x30C5_0830;
 
 /// SCR_EL3 of the normal world: RES1, NS, HCE, SIF, RW, APK, API, EnSCXT, FGTEn, ECVEn, HXEn, EnTP2.
 const SCR_NORMAL: u64 = 0x0000_0240_1A03_0731;
+/// SCR_EL3 bits without which the registers on demand trap to EL3: APK, API, EnSCXT, FGTEn, ECVEn, HXEn.
+pub(super) const SCR_ON_DEMAND: u64 = 1 << 16 | 1 << 17 | 1 << 25 | 1 << 27 | 1 << 28 | 1 << 38;
 /// SCR_EL3.NSE.
 const SCR_NSE: u64 = 1 << 62;
 

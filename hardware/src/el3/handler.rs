@@ -1,15 +1,15 @@
 //! What a PE does at an exception from a world below, besides the fast path.
 
-use super::context::{Context, EL2H_MASKED};
-use super::layout::{BLOCK, PE_SHIFT, PeBlock};
+use super::context::{Context, EL2H_MASKED, SCR_ON_DEMAND};
+use super::layout::{BLOCK, OwnBlock, PE_SHIFT, PeBlock};
 use super::machine::monitor;
 use super::switch::{self, ESR_SMC64};
 use super::{entry, gic, power};
 use crate::common::{barrier, console};
 use crate::{println, read_sysreg, write_sysreg};
+use cca_abi::el3::REQ_COMPLETE_RESULTS;
 use cca_abi::smccc::NOT_SUPPORTED;
 use core::sync::atomic::{AtomicBool, Ordering};
-use root_monitor::psci::Start;
 use root_monitor::{Action, World};
 
 /// Exception classes of ESR_EL3: an SMC from AArch32 and from AArch64.
@@ -30,15 +30,13 @@ const ESR_UNDEFINED: u64 = 1 << 25;
 /// Called by the vectors with the block of this PE and the world that was interrupted (0 normal, 1 Realm).
 #[unsafe(no_mangle)]
 unsafe extern "C" fn el3_lower_synchronous(block: *mut PeBlock, world: u64) -> *const Context {
-    // SAFETY: the block belongs to this PE, which uses it only here and in the assembly code that called. Only
-    // `forward`, an atomic of which a shared reference is made, is reached by other PEs.
-    let (normal, realm, index) =
-        unsafe { (&mut (*block).normal, &mut (*block).realm, (*block).index) };
-    let pe = index as usize;
+    // SAFETY: the block belongs to this PE, which uses it only here and in the assembly code that called.
+    let mut own = unsafe { OwnBlock::of(block) };
+    let pe = own.pe;
     let (world, caller) = if world == 0 {
-        (World::NonSecure, &mut *normal)
+        (World::NonSecure, &mut *own.normal)
     } else {
-        (World::Realm, &mut *realm)
+        (World::Realm, &mut *own.realm)
     };
     let esr = read_sysreg!("esr_el3");
     match esr >> 26 & 0x3F {
@@ -56,21 +54,22 @@ unsafe extern "C" fn el3_lower_synchronous(block: *mut PeBlock, world: u64) -> *
     match monitor().smc(pe, world, &mut caller.call) {
         Action::Return => caller,
         Action::Switch(World::Realm) => {
-            switch::save(normal);
-            realm.call.0[..8].copy_from_slice(&normal.call.0[..8]);
-            switch::load(realm);
-            realm
+            own.realm.call.0[..8].copy_from_slice(&own.normal.call.0[..8]);
+            switch::to_realm(&mut own);
+            own.realm
         }
         Action::Switch(World::NonSecure) => {
-            switch::save(realm);
-            normal.call.0[..5].copy_from_slice(&realm.call.0[..5]);
-            switch::load(normal);
-            normal
+            let results = &own.realm.call.0[..REQ_COMPLETE_RESULTS];
+            own.normal.call.0[..REQ_COMPLETE_RESULTS].copy_from_slice(results);
+            switch::to_normal(&mut own);
+            own.normal
         }
         Action::StartNormalWorld(start) => {
-            switch::save(realm);
             report_rmm();
-            start_normal_world(block, start)
+            *own.normal = Context::normal(switch::normal_vectors(), start);
+            switch::to_new_normal(&mut own);
+            allow_forwarding(&mut own);
+            own.normal
         }
         Action::Suspend => {
             standby();
@@ -79,25 +78,24 @@ unsafe extern "C" fn el3_lower_synchronous(block: *mut PeBlock, world: u64) -> *
         Action::PowerDown => {
             gic::leave();
             // SAFETY: this PE is off; it starts over from the top of its stack.
-            unsafe { entry::park(index) }
+            unsafe { entry::park(pe as u64) }
         }
         Action::SystemOff => power::system_off(),
         Action::SystemReset => power::system_reset(),
     }
 }
 
-/// Makes the normal world of this PE start at its beginning, and decides whether it may call the RMM directly.
-pub(super) fn start_normal_world(block: *mut PeBlock, start: Start) -> *const Context {
-    // SAFETY: the block of this PE; see `el3_lower_synchronous`.
-    let (normal, forward) = unsafe { (&mut (*block).normal, &(*block).forward) };
-    *normal = Context::normal(switch::normal_vectors(), start);
-    switch::load(normal);
-    forward.store(1, Ordering::SeqCst);
+/// Lets RMI calls of this PE take the fast path, if the RMM is usable and has agreed to the switch on demand.
+fn allow_forwarding(own: &mut OwnBlock<'_>) {
+    if !monitor().switches_on_demand() {
+        return;
+    }
+    own.realm.scr_el3 &= !SCR_ON_DEMAND;
+    own.forward.store(1, Ordering::SeqCst);
     // A PE that reports a failure of the RMM clears the words of all; one that looks before that sees it here.
     if !monitor().rmm_usable() {
         stop_forwarding();
     }
-    normal
 }
 
 /// Says once how the RMM's first boot ended, and afterwards whether it failed on another PE.

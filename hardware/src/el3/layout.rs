@@ -44,8 +44,40 @@ pub(super) struct PeBlock {
     pub(super) realm: Context,
     /// Not zero while RMI calls may be passed on without asking.
     pub(super) forward: AtomicU64,
+    /// Not zero while the registers on demand are the Realm world's.
+    pub(super) on_demand: u64,
     /// Linear index of the PE.
     pub(super) index: u64,
+}
+
+/// What of its block a PE uses alone, borrowed.
+pub(super) struct OwnBlock<'a> {
+    pub(super) normal: &'a mut Context,
+    pub(super) realm: &'a mut Context,
+    pub(super) on_demand: &'a mut u64,
+    /// The one field that other PEs write.
+    pub(super) forward: &'a AtomicU64,
+    pub(super) pe: usize,
+}
+
+impl OwnBlock<'_> {
+    /// Borrows the fields of a block.
+    ///
+    /// # Safety
+    ///
+    /// `block` is the calling PE's, initialised, and not borrowed by anything else that is still used.
+    pub(super) unsafe fn of(block: *mut PeBlock) -> Self {
+        // SAFETY: the caller's promise; of `forward`, which other PEs reach, only a shared reference is made.
+        unsafe {
+            Self {
+                normal: &mut (*block).normal,
+                realm: &mut (*block).realm,
+                on_demand: &mut (*block).on_demand,
+                forward: &(*block).forward,
+                pe: (*block).index as usize,
+            }
+        }
+    }
 }
 
 /// A stack with the block on top.
@@ -58,6 +90,7 @@ pub(super) struct PeMemory {
 pub(super) const NORMAL: usize = offset_of!(PeBlock, normal);
 pub(super) const REALM: usize = offset_of!(PeBlock, realm);
 pub(super) const FORWARD: usize = offset_of!(PeBlock, forward);
+pub(super) const ON_DEMAND: usize = offset_of!(PeBlock, on_demand);
 pub(super) const BLOCK: usize = offset_of!(PeMemory, block);
 
 const _: () =

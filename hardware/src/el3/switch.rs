@@ -3,17 +3,26 @@
 //! Each world has its own vectors, so that the vector taken says who called. An RMI call of the normal world and the
 //! RMM's answer to it are carried out right here (the fast path); everything else is decided in [`super::handler`].
 //!
+//! Registers that a quick RMI command does not need (pointer authentication keys and those that only matter while a
+//! realm runs) stay the normal world's until the RMM uses the first of them, if the RMM has agreed to that
+//! (`cca_abi::el3::SWITCH_ON_DEMAND`). Else every call takes the slower way, which switches everything.
+//!
 //! While a lower exception level runs, SP_EL3 points to the PE's block. FP, SVE and SME registers are never touched.
 //!
 //! Not switched, although they belong to EL2, because they hold no state on this machine: ACTLR_EL2, AFSR0_EL2,
 //! AFSR1_EL2, AMAIR_EL2, HACR_EL2 and ICC_SRE_EL2. [`assert_stateless`] checks that.
 
-use super::context::{Context, MIDDLE};
-use super::layout::{FORWARD, PeBlock, REALM};
+use super::context::{Context, MIDDLE, SCR_ON_DEMAND};
+use super::layout::{FORWARD, ON_DEMAND, OwnBlock, PeBlock, REALM};
 use crate::common::barrier::isb;
 use crate::{read_sysreg, write_sysreg};
 use cca_abi::el3::RMI_REQ_COMPLETE;
 use cca_abi::smccc::{RMI_RANGE, SVE_HINT};
+
+/// Exception class of a trapped access to a system register.
+const EC_SYSTEM_REGISTER: u64 = 0x18;
+/// Exception class of a trapped pointer authentication instruction.
+const EC_POINTER_AUTHENTICATION: u64 = 0x09;
 
 /// ESR_EL3 of `SMC #0` from AArch64.
 pub(super) const ESR_SMC64: u64 = 0x17 << 26 | 1 << 25;
@@ -32,7 +41,7 @@ core::arch::global_asm!(
     msr     \second, x9
     .endm
 
-    // Every register of EL2 that a world has for itself.
+    // The registers of EL2 that change with each switch.
     .macro each_pair operation, base
     \operation \base, sp_el0, elr_el3, -56
     \operation \base, spsr_el3, sctlr_el2, 0
@@ -50,6 +59,10 @@ core::arch::global_asm!(
     \operation \base, vttbr_el2, s3_4_c12_c1_1, 192         // VDISR_EL2
     \operation \base, s3_4_c5_c2_3, s3_4_c2_c2_0, 208       // VSESR_EL2, VNCR_EL2
     \operation \base, s3_4_c12_c11_0, s3_4_c12_c11_7, 224   // ICH_HCR_EL2, ICH_VMCR_EL2
+    .endm
+
+    // The registers that change with the first use by the RMM, if it has agreed to that.
+    .macro each_pair_on_demand operation, base
     \operation \base, s3_4_c1_c1_4, s3_4_c1_c1_5, 240       // HFGRTR_EL2, HFGWTR_EL2
     \operation \base, s3_4_c1_c1_6, s3_4_c3_c1_4, 256       // HFGITR_EL2, HDFGRTR_EL2
     \operation \base, s3_4_c3_c1_5, s3_4_c1_c2_2, 272       // HDFGWTR_EL2, HCRX_EL2
@@ -174,9 +187,9 @@ el3_from_realm:
     movz    w29, #{complete_low}
     movk    w29, #{complete_high}, lsl #16
     cmp     w0, w29
-    b.ne    2f
+    b.ne    6f
     ldr     x30, [sp, #{forward}]
-    cbz     x30, 2f
+    cbz     x30, 6f
 
     // RMM_RMI_REQ_COMPLETE: x1 to x5 become x0 to x4 of the normal world.
     add     x30, sp, #{realm} + {middle}
@@ -192,7 +205,9 @@ el3_from_realm:
     stp     x26, x27, [x30, #8 * 26 - {middle}]
     str     x28, [x30, #8 * 28 - {middle}]
     each_pair save_pair, x30
-    mov     x0, x1
+    ldr     x29, [sp, #{on_demand}]
+    cbnz    x29, 5f
+4:  mov     x0, x1
     mov     x1, x2
     mov     x2, x3
     mov     x3, x4
@@ -215,7 +230,37 @@ el3_from_realm:
     ldp     x29, x30, [sp, #8 * 29]
     leave
 
-2:  add     x29, sp, #{realm}
+    // The registers on demand were used: they go back too.
+5:  str     xzr, [sp, #{on_demand}]
+    each_pair_on_demand save_pair, x30
+    add     x30, sp, #{middle}
+    each_pair_on_demand load_pair, x30
+    b       4b
+
+    // Not an SMC. The first use of a register on demand is trapped as a register access or pointer
+    // authentication: fetch them all and repeat the instruction.
+2:  ldr     x29, [sp, #{on_demand}]
+    cbnz    x29, 6f
+    lsr     x30, x30, #26
+    cmp     x30, #{ec_system_register}
+    ccmp    x30, #{ec_pointer_authentication}, #4, ne
+    b.ne    6f
+    add     x30, sp, #{realm} + {middle}
+    stp     x8, x9, [x30, #8 * 8 - {middle}]
+    add     x29, sp, #{middle}
+    each_pair_on_demand save_pair, x29
+    each_pair_on_demand load_pair, x30
+    mov     x8, #1
+    str     x8, [sp, #{on_demand}]
+    mrs     x8, scr_el3
+    ldr     x9, ={scr_on_demand}
+    orr     x8, x8, x9
+    msr     scr_el3, x8
+    ldp     x8, x9, [x30, #8 * 8 - {middle}]
+    ldp     x29, x30, [x30, #8 * 29 - {middle}]
+    leave
+
+6:  add     x29, sp, #{realm}
     stp     x0, x1, [x29]
     mov     w1, #1
 
@@ -264,31 +309,40 @@ el3_enter:
     mov     x0, x1
     b       el3_resume
 
-    // x0: context.
+    // x0: context, in all four.
     .global el3_save
 el3_save:
     add     x0, x0, #{middle}
     each_pair save_pair, x0
     ret
-
-    // x0: context.
     .global el3_load
 el3_load:
     add     x0, x0, #{middle}
     load_constants x0
     each_pair load_pair, x0
     ret
+    .global el3_save_on_demand
+el3_save_on_demand:
+    add     x0, x0, #{middle}
+    each_pair_on_demand save_pair, x0
+    ret
+    .global el3_load_on_demand
+el3_load_on_demand:
+    add     x0, x0, #{middle}
+    each_pair_on_demand load_pair, x0
+    ret
 
 el3_fatal_own:
     mov     x0, #0
-    b       4f
+    b       7f
 el3_fatal_below:
     mov     x0, #1
-4:  mrs     x1, esr_el3
+7:  mrs     x1, esr_el3
     mrs     x2, elr_el3
     mrs     x3, far_el3
     bl      el3_fatal
     b       .
+    .ltorg
     .popsection
     "#,
     esr_smc64 = const ESR_SMC64,
@@ -301,12 +355,18 @@ el3_fatal_below:
     forward = const FORWARD,
     middle = const MIDDLE,
     realm = const REALM,
+    on_demand = const ON_DEMAND,
+    scr_on_demand = const SCR_ON_DEMAND,
+    ec_system_register = const EC_SYSTEM_REGISTER,
+    ec_pointer_authentication = const EC_POINTER_AUTHENTICATION,
 );
 
 unsafe extern "C" {
     fn el3_enter(block: *mut PeBlock, context: *const Context) -> !;
     fn el3_save(context: *mut Context);
     fn el3_load(context: *const Context);
+    fn el3_save_on_demand(context: *mut Context);
+    fn el3_load_on_demand(context: *const Context);
     static el3_vectors_boot: u8;
     static el3_vectors_normal: u8;
     static el3_vectors_realm: u8;
@@ -329,16 +389,61 @@ pub(super) fn use_boot_vectors() {
     isb();
 }
 
-/// Saves the system registers of the world that was interrupted.
-pub(super) fn save(context: &mut Context) {
-    // SAFETY: reads registers, writes the context.
-    unsafe { el3_save(context) };
+/// Saves the system registers of the normal world and loads those of the Realm world, all of them.
+pub(super) fn to_realm(block: &mut OwnBlock<'_>) {
+    // SAFETY: reads registers into a context, and writes registers that do not affect EL3 until the exception return.
+    unsafe {
+        el3_save(block.normal);
+        el3_save_on_demand(block.normal);
+    }
+    load_realm(block);
 }
 
-/// Loads the system registers of a world, including where it resumes.
-pub(super) fn load(context: &Context) {
-    // SAFETY: the registers written do not affect EL3 until the exception return; the vectors are EL3's own.
-    unsafe { el3_load(context) };
+/// Loads the system registers of the Realm world, all of them.
+pub(super) fn load_realm(block: &mut OwnBlock<'_>) {
+    // SAFETY: the registers do not affect EL3 until the exception return; the vectors are EL3's own.
+    unsafe {
+        el3_load(block.realm);
+        el3_load_on_demand(block.realm);
+        write_sysreg!("scr_el3", block.realm.scr_el3 | SCR_ON_DEMAND);
+    }
+    *block.on_demand = 1;
+}
+
+/// Saves the system registers of the Realm world and loads those of the normal world.
+pub(super) fn to_normal(block: &mut OwnBlock<'_>) {
+    // SAFETY: as in `to_realm`.
+    unsafe {
+        el3_save(block.realm);
+        if *block.on_demand != 0 {
+            el3_save_on_demand(block.realm);
+            el3_load_on_demand(block.normal);
+        }
+        el3_load(block.normal);
+    }
+    *block.on_demand = 0;
+}
+
+/// Saves the system registers of the Realm world if it runs, and loads those of a normal world that is new.
+pub(super) fn to_new_normal(block: &mut OwnBlock<'_>) {
+    // SAFETY: as in `to_realm`.
+    unsafe {
+        el3_save(block.realm);
+        if *block.on_demand != 0 {
+            el3_save_on_demand(block.realm);
+        }
+    }
+    load_normal(block);
+}
+
+/// Loads the system registers of the normal world, all of them.
+pub(super) fn load_normal(block: &mut OwnBlock<'_>) {
+    // SAFETY: as in `load_realm`.
+    unsafe {
+        el3_load_on_demand(block.normal);
+        el3_load(block.normal);
+    }
+    *block.on_demand = 0;
 }
 
 /// Leaves EL3 for the world whose system registers are loaded, with the general registers of `context`.

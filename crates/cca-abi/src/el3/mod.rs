@@ -23,6 +23,15 @@ pub const fn version_minor(version: u64) -> u64 {
 pub const RMI_REQ_COMPLETE: u32 = 0xC400_018F;
 /// RMM_BOOT_COMPLETE: the RMM is done booting on this PE.
 pub const BOOT_COMPLETE: u32 = 0xC400_01CF;
+/// A call of Suzerain's own, which another EL3 answers as unknown: the RMM, during its first boot, agrees that the
+/// root monitor leaves some EL2 registers with the normal world's values until the RMM uses the first of them after an
+/// RMI call arrived: the pointer authentication keys, SCXTNUM_EL2, HFG*_EL2, HDFG*_EL2, HCRX_EL2 and CNTPOFF_EL2.
+///
+/// The RMM promises to use at least one of them (for example, to load the realm's keys) before it enters a realm:
+/// until then fine-grained traps, HCRX_EL2 and CNTPOFF_EL2 have no effect.
+///
+/// X0 is 0, or -1 if there is no such agreement and every register is switched with the world.
+pub const SWITCH_ON_DEMAND: u32 = 0xC700_5A00;
 /// Number of results that RMM_RMI_REQ_COMPLETE carries to X0 to X4 of the host in interface 0.x.
 pub const REQ_COMPLETE_RESULTS: usize = 5;
 
