@@ -4,11 +4,15 @@
 //! with the MMU off and all interrupts masked, and with nothing but X0-X7 from the host (RMM specification 1.0-rel0,
 //! `RmiRecParams`). Each vCPU has a stack of its own, found by the index that its MPIDR encodes.
 
+use core::ops::Range;
+
 /// How many vCPUs have a stack. A vCPU with a higher index does not come up.
 pub const MAX_VCPUS: usize = 128;
 
-/// Bytes of a vCPU's stack.
-const STACK_SIZE: usize = 8192;
+/// Bytes between two stacks: two pages of stack and, below them, [`GUARD_SIZE`] that nobody may touch.
+pub(super) const STACK_SIZE: usize = 0x3000;
+/// Bytes below each stack that are not mapped.
+pub(super) const GUARD_SIZE: u64 = 0x1000;
 
 core::arch::global_asm!(
     r#"
@@ -62,7 +66,8 @@ guest_stack:
     b       3b
 
     .section .stacks, "aw", %nobits
-    .balign 16
+    .balign 4096
+    .global __stacks_start
 __stacks_start:
     .skip   {max_vcpus} * {stack_size}
 "#,
@@ -75,15 +80,23 @@ __stacks_start:
 unsafe extern "C" {
     /// The first instruction of a vCPU that `CPU_ON` starts. Not to be called.
     fn guest_secondary();
+    /// The first byte of the first stack.
+    static __stacks_start: u8;
     /// The first byte of the image, of the linker script.
     static __image_start: u8;
     /// The first byte behind the image, its data and its stacks, of the linker script.
     static __image_end: u8;
 }
 
-/// Whether an address is in the image, its data or its stacks.
-pub(super) fn is_program(address: u64) -> bool {
-    (&raw const __image_start as u64..&raw const __image_end as u64).contains(&address)
+/// The image, its data and its stacks.
+pub(super) fn image() -> Range<u64> {
+    &raw const __image_start as u64..&raw const __image_end as u64
+}
+
+/// All stacks.
+pub(super) fn stacks() -> Range<u64> {
+    let start = &raw const __stacks_start as u64;
+    start..start + (MAX_VCPUS * STACK_SIZE) as u64
 }
 
 /// The address of the first instruction of a vCPU that `CPU_ON` starts.

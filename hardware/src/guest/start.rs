@@ -40,10 +40,9 @@ pub(super) extern "C" fn primary(memory_base: u64, memory_size: u64, uart: u64, 
         uart,
     };
     vectors::install();
-    if let Some(width) = ipa_width() {
-        panic::set_console(width.shared(uart));
-        translation::build(memory_base, memory_size, width);
-    }
+    let width = ipa_width().expect("RSI_REALM_CONFIG gave no configuration");
+    panic::set_console(width.shared(uart));
+    translation::build(memory_base..memory_base.saturating_add(memory_size), width);
     translation::enable();
     let vcpu = Vcpu::start(index as usize);
     realm_program_primary(&vcpu, arguments);

@@ -78,7 +78,7 @@ impl GuestPe for Vcpu {
 
     fn write(&self, ipa: u64, value: u64) {
         assert!(
-            !entry::is_program(ipa),
+            !entry::image().contains(&ipa),
             "the program stores over itself at {ipa:#x}"
         );
         // SAFETY: the address is outside of the image, its data and its stacks (checked above): no Rust object is there.
@@ -105,7 +105,7 @@ impl GuestPe for Vcpu {
 
     fn store_device(&self, ipa: u64, value: u32) {
         assert!(
-            !entry::is_program(ipa),
+            !entry::image().contains(&ipa),
             "the program stores over itself at {ipa:#x}"
         );
         // SAFETY: as in `write`.

@@ -3,11 +3,15 @@
 //! The first PE starts at the first byte of the image, every other PE at `host_secondary` by PSCI `CPU_ON`; both at
 //! NS-EL2 with the MMU off and all interrupts masked. Each PE has a stack of its own.
 
+use core::ops::Range;
+
 /// How many PEs have a stack.
 pub const MAX_PES: usize = 128;
 
-/// Bytes of a PE's stack.
-const STACK_SIZE: usize = 0x8000;
+/// Bytes between two stacks: the stack and, below it, [`GUARD_SIZE`] that nobody may touch.
+pub(super) const STACK_SIZE: usize = 0x8000;
+/// Bytes below each stack that are not mapped.
+pub(super) const GUARD_SIZE: u64 = 0x1000;
 
 /// `HCR_EL2`: lower exception levels are AArch64, physical interrupts come to EL2; without the host extensions.
 const HCR: u64 = 1 << 31 | 1 << 5 | 1 << 4 | 1 << 3;
@@ -61,7 +65,8 @@ host_stack:
     .ltorg
 
     .section .stacks, "aw", %nobits
-    .balign 16
+    .balign 4096
+    .global __stacks_start
 __stacks_start:
     .skip   {max_pes} * {stack_size}
 "#,
@@ -76,6 +81,14 @@ __stacks_start:
 unsafe extern "C" {
     /// The first instruction of a PE that `CPU_ON` starts. Not to be called.
     fn host_secondary();
+    /// The first byte of the first stack.
+    static __stacks_start: u8;
+}
+
+/// All stacks.
+pub(super) fn stacks() -> Range<u64> {
+    let start = &raw const __stacks_start as u64;
+    start..start + (MAX_PES * STACK_SIZE) as u64
 }
 
 /// The address of the first instruction of a PE that `CPU_ON` starts.

@@ -16,9 +16,8 @@ unsafe extern "Rust" {
 /// Where the first PE goes from its first instructions, MMU off.
 pub(super) extern "C" fn primary(x0: u64) -> ! {
     vectors::install();
-    translation::build();
-    translation::enable();
-    // SAFETY: `build` maps the machine's first UART, at its place in the layout, as device memory.
+    translation::start();
+    // SAFETY: `translation::start` maps the machine's first UART, at its place in the layout, as device memory.
     let uart = unsafe { Uart::new(UART0) };
     uart.enable();
     console::set(uart);

@@ -47,9 +47,17 @@ impl Board {
         }
     }
 
-    /// The granule that `RSI_REALM_CONFIG` fills.
+    /// The granule that `RSI_REALM_CONFIG` fills: of use on any board, so that a bad one can be told.
     pub(super) fn config(&self) -> u64 {
-        self.memory_base + PROGRAM_SIZE + CONFIG
+        match self.check() {
+            Ok(()) => self.memory_base + PROGRAM_SIZE + CONFIG,
+            Err(_) => {
+                self.memory_base
+                    .wrapping_add(self.memory_size)
+                    .wrapping_sub(1)
+                    & !(GRANULE_SIZE - 1)
+            }
+        }
     }
 
     /// The granule in which vCPU 0 leaves this board for the others: the context argument of `CPU_ON`.
@@ -62,7 +70,7 @@ impl Board {
         self.memory_base + PROGRAM_SIZE + SHARED
     }
 
-    /// The host call structure of the vCPU with this index.
+    /// The host call structure of the vCPU with this index, on a board that passes [`check`](Self::check).
     pub(super) fn host_call(&self, vcpu: u64) -> u64 {
         self.memory_base + PROGRAM_SIZE + HOST_CALLS + vcpu * host_call_offset::SIZE as u64
     }

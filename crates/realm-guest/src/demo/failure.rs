@@ -35,6 +35,11 @@ pub enum Failure {
         /// `MPIDR_EL1` as read.
         found: u64,
     },
+    /// A vCPU turned itself off without having done its part.
+    Idle {
+        /// Its index.
+        vcpu: u64,
+    },
     /// The host did not build what the RMM measured.
     Measurement,
     /// The host did not compute what it was asked for.
@@ -86,6 +91,7 @@ impl fmt::Display for Failure {
             Self::Configuration => write!(f, "the realm's configuration makes no sense"),
             Self::Psci { function, returned } => write!(f, "{function} returned {returned}"),
             Self::Mpidr { found } => write!(f, "running under an unexpected MPIDR {found:#x}"),
+            Self::Idle { vcpu } => write!(f, "vCPU {vcpu} is off and has not done its part"),
             Self::Measurement => write!(f, "the host did not build what the RMM measured"),
             Self::HostSum { expected, found } => {
                 write!(f, "the host's sum is {found}, not {expected}")

@@ -3,10 +3,10 @@
 use cca_abi::mpidr::{ARCHITECTURAL_MASK, architectural_from_index};
 
 use super::board::Board;
-use super::steps::{Vcpu, rsi};
+use super::steps::{Vcpu, give_up, rsi};
 use super::{Failure, GuestPe};
 use crate::psci::{Affinity, PsciError};
-use crate::{HashAlgorithm, Psci, RealmConfig, Rsi};
+use crate::{HashAlgorithm, RealmConfig, Rsi};
 
 /// Runs the program on vCPU 0 of a realm that starts with this `board` in X0-X2.
 ///
@@ -14,14 +14,13 @@ use crate::{HashAlgorithm, Psci, RealmConfig, Rsi};
 pub fn run<P: GuestPe>(pe: &P, board: Board) {
     match configure(pe, board) {
         Ok((vcpu, config)) => vcpu.guard(|vcpu| demonstrate(vcpu, &config)),
-        // Without a configuration the console is out of reach: all that is left is to end the realm.
-        Err(_) => Psci::new(pe).system_off(),
+        // Without a configuration the console is out of reach.
+        Err(_) => give_up(pe, board.config()),
     }
 }
 
 /// Finds out about the realm: everything else needs the width of its addresses.
 fn configure<P: GuestPe>(pe: &P, board: Board) -> Result<(Vcpu<'_, P>, RealmConfig), Failure> {
-    board.check()?;
     let page = board.config();
     Rsi::new(pe)
         .realm_config(page)
@@ -38,6 +37,7 @@ fn configure<P: GuestPe>(pe: &P, board: Board) -> Result<(Vcpu<'_, P>, RealmConf
 }
 
 fn demonstrate<P: GuestPe>(vcpu: &Vcpu<'_, P>, config: &RealmConfig) -> Result<(), Failure> {
+    vcpu.board.check()?;
     let version = vcpu.rsi().version().map_err(rsi("RSI_VERSION"))?;
     let algorithm = match config.hash_algorithm {
         HashAlgorithm::Sha256 => "SHA-256",
@@ -97,6 +97,7 @@ fn wait_for_others<P: GuestPe>(vcpu: &Vcpu<'_, P>, others: u64) -> Result<(), Fa
                 }
             };
         }
+        vcpu.check_work_of(index)?;
     }
     Ok(())
 }

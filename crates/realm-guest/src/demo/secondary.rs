@@ -3,9 +3,9 @@
 use cca_abi::mpidr::index_from_architectural;
 
 use super::board::Board;
-use super::steps::Vcpu;
+use super::steps::{Vcpu, give_up};
 use super::{Failure, GuestPe};
-use crate::Psci;
+use crate::GRANULE_SIZE;
 
 /// Runs the program on a vCPU that PSCI `CPU_ON` started, with the `context` argument of that call.
 ///
@@ -21,8 +21,8 @@ pub fn run_secondary<P: GuestPe>(pe: &P, context: u64) {
             };
             vcpu.guard(demonstrate);
         }
-        // Without the board there is no console: all that is left is to end the realm.
-        Err(_) => Psci::new(pe).system_off(),
+        // Without the board the console is out of reach, and the granule that should hold it is free.
+        Err(_) => give_up(pe, context & !(GRANULE_SIZE - 1)),
     }
 }
 

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use cca_abi::mpidr::index_from_architectural;
+use cca_abi::rsi::host_call_offset;
 
 use super::board::Board;
 use super::console::{Console, Hex};
@@ -21,6 +22,20 @@ pub(super) struct Vcpu<'p, P> {
     pub(super) board: Board,
     pub(super) width: IpaWidth,
     pub(super) index: u64,
+}
+
+/// What a vCPU lets the host add up.
+fn summands(vcpu: u64) -> (u64, u64) {
+    (1000 * (vcpu + 1), 42)
+}
+
+/// Tells the host, with the host call structure at `structure`, that the program has found something wrong, and ends
+/// the realm.
+pub(super) fn give_up<P: GuestPe>(pe: &P, structure: u64) {
+    pe.write(structure, u64::from(host::FAILED));
+    // The realm ends in either case: there is nobody else left to tell.
+    let _ = Rsi::new(pe).host_call(structure);
+    Psci::new(pe).system_off();
 }
 
 /// Names the command that failed.
@@ -46,12 +61,15 @@ impl<P: GuestPe> Vcpu<'_, P> {
     pub(super) fn guard(&self, steps: impl FnOnce(&Self) -> Result<(), Failure>) {
         if let Err(failure) = steps(self) {
             self.say(format_args!("FAILED vCPU {}: {failure}", self.index));
-            // The realm ends in either case: there is nobody else left to tell.
-            let _ = self.host_call(HostCall {
-                imm: host::FAILED,
-                ..HostCall::default()
-            });
-            self.psci().system_off();
+            give_up(self.pe, self.structure());
+        }
+    }
+
+    /// The host call structure of this vCPU.
+    fn structure(&self) -> u64 {
+        match self.board.check() {
+            Ok(()) => self.board.host_call(self.index),
+            Err(_) => self.board.config(),
         }
     }
 
@@ -87,7 +105,7 @@ impl<P: GuestPe> Vcpu<'_, P> {
 
     /// A host call whose answer can be checked.
     fn ask_the_host(&self) -> Result<(), Failure> {
-        let (left, right) = (1000 * (self.index + 1), 42);
+        let (left, right) = summands(self.index);
         let mut call = HostCall {
             imm: host::ADD,
             ..HostCall::default()
@@ -135,6 +153,20 @@ impl<P: GuestPe> Vcpu<'_, P> {
             return Err(Failure::Early { deadline, counter });
         }
         Ok(intid)
+    }
+
+    /// Looks whether another vCPU, now off, has done its part: its last host call was the sum, and what the host said
+    /// is still in that vCPU's structure.
+    pub(super) fn check_work_of(&self, vcpu: u64) -> Result<(), Failure> {
+        let sum = self
+            .pe
+            .read(self.board.host_call(vcpu) + host_call_offset::GPRS as u64);
+        let (left, right) = summands(vcpu);
+        if sum == left + right {
+            Ok(())
+        } else {
+            Err(Failure::Idle { vcpu })
+        }
     }
 
     /// Gives a page to the host, checks that both sides see what the other writes, and takes the page back.
@@ -215,7 +247,7 @@ impl<P: GuestPe> Vcpu<'_, P> {
 
     /// Makes a host call through the structure of this vCPU; what came back.
     fn host_call(&self, call: HostCall) -> Result<HostCall, Failure> {
-        let structure = self.board.host_call(self.index);
+        let structure = self.structure();
         for (address, word) in (structure..).step_by(8).zip(call.words()) {
             self.pe.write(address, word);
         }

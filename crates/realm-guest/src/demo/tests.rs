@@ -33,6 +33,7 @@ enum Fault {
     OtherInterrupt,
     EarlyInterrupt,
     CpuOnDenied,
+    LazyVcpu,
     RejectedRam,
     WrongMpidr,
     Forgetful,
@@ -165,7 +166,11 @@ impl<'w> Pe<'w> {
             Function::CpuOn if world.fault == Fault::CpuOnDenied => code::DENIED,
             Function::CpuOn => {
                 assert_eq!((x[1] >> 31, x[2]), (0, ENTRY));
-                run_secondary(&Pe::new(world, target), x[3]);
+                if world.fault == Fault::LazyVcpu {
+                    world.off.borrow_mut().push(target);
+                } else {
+                    run_secondary(&Pe::new(world, target), x[3]);
+                }
                 code::SUCCESS
             }
             Function::CpuOff => {
@@ -375,16 +380,25 @@ fn everything_that_goes_wrong_is_said_and_told_to_the_host() {
         assert_eq!(world.lines().last().map(String::as_str), Some(line));
         assert!(world.failure_reported.get() && world.ended.get(), "{line}");
     }
-    let world = World::run(2, BOARD, Fault::CpuOnDenied);
-    assert_eq!(
-        world.lines().last().map(String::as_str),
-        Some("demo: FAILED vCPU 0: CPU_ON returned -3")
-    );
-    assert!(world.failure_reported.get() && world.ended.get());
+    let faults = [
+        (
+            Fault::CpuOnDenied,
+            "demo: FAILED vCPU 0: CPU_ON returned -3",
+        ),
+        (
+            Fault::LazyVcpu,
+            "demo: FAILED vCPU 0: vCPU 1 is off and has not done its part",
+        ),
+    ];
+    for (fault, line) in faults {
+        let world = World::run(2, BOARD, fault);
+        assert_eq!(world.lines().last().map(String::as_str), Some(line));
+        assert!(world.failure_reported.get() && world.ended.get(), "{line}");
+    }
 }
 
 #[test]
-fn a_board_that_cannot_be_used_ends_the_realm() {
+fn a_board_that_cannot_be_used_is_said_and_told_to_the_host() {
     let boards = [
         Board {
             memory_size: MINIMUM_MEMORY - 0x1000,
@@ -405,6 +419,21 @@ fn a_board_that_cannot_be_used_ends_the_realm() {
     ];
     for board in boards {
         let world = World::run(1, board, Fault::None);
-        assert!(world.ended.get() && world.lines().is_empty(), "{board:?}");
+        assert!(
+            world.lines()[0].starts_with("demo: FAILED vCPU 0: memory of"),
+            "{board:?}"
+        );
+        assert!(
+            world.failure_reported.get() && world.ended.get(),
+            "{board:?}"
+        );
     }
+}
+
+#[test]
+fn a_vcpu_that_finds_no_board_tells_the_host() {
+    let world = World::run(1, BOARD, Fault::None);
+    world.ended.set(false);
+    run_secondary(&Pe::new(&world, 1), 0x4100_0000);
+    assert!(world.failure_reported.get() && world.ended.get());
 }
