@@ -1,7 +1,7 @@
 //! Everything that the processing elements of a machine share: memory, the protection table, time, interrupts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::clock::Clock;
 use crate::guests::Guests;
@@ -44,6 +44,8 @@ pub(crate) struct Board {
     pub(crate) pes: Vec<Pe>,
     /// The programs in realms.
     pub(crate) guests: Guests,
+    /// What has panicked first.
+    pub(crate) failure: OnceLock<String>,
     /// Level 0 and level 1 of the protection table.
     pub(crate) protection: (Storage<AtomicU64>, Storage<AtomicU64>),
 }
@@ -80,6 +82,7 @@ impl Board {
                 })
                 .collect(),
             guests: Guests::default(),
+            failure: OnceLock::new(),
             protection: (level0, level1),
         }
     }

@@ -39,8 +39,10 @@ const PAYLOAD: Start = Start {
     argument: DRAM_BASE,
 };
 
+/// Where the host's own code would be, which it never delegates.
+pub(crate) const HOST_CODE: u64 = CARVE_OUT.base + CARVE_OUT.size;
 /// First address of DRAM that is nobody's at boot.
-pub(crate) const FREE_BASE: u64 = CARVE_OUT.base + CARVE_OUT.size;
+pub(crate) const FREE_BASE: u64 = HOST_CODE + 0x1_0000;
 
 /// The monitors of a machine.
 pub(crate) struct Firmware {

@@ -81,6 +81,11 @@ impl Guests {
         lock(&self.failures).clone()
     }
 
+    /// Whether a program has panicked.
+    pub(crate) fn failed(&self) -> bool {
+        !lock(&self.failures).is_empty()
+    }
+
     /// Runs the vCPU in the REC granule `rec` until it stops.
     pub(crate) fn run(&self, board: &Arc<Board>, rec: Identity, resume: Resume) -> Stop {
         let known = lock(&self.threads).remove(&rec);
@@ -146,7 +151,11 @@ impl Guests {
             match outcome {
                 Ok(()) => {}
                 Err(cause) if cause.is::<Cancelled>() => return,
-                Err(cause) => lock(&board.guests.failures).push(message(&*cause)),
+                Err(cause) => {
+                    lock(&board.guests.failures).push(message(&*cause));
+                    // Whoever runs this vCPU may want to know.
+                    board.pes.iter().for_each(|pe| pe.lines.kick(&board.clock));
+                }
             }
             // Until it is cancelled; the unwinding has nothing else to tell.
             let _ = catch_unwind(AssertUnwindSafe(|| {

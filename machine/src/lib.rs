@@ -9,6 +9,7 @@
 mod board;
 mod clock;
 pub mod cpu;
+mod demo;
 mod element;
 #[cfg(test)]
 mod element_tests;
@@ -24,6 +25,7 @@ mod storage;
 mod supply;
 
 pub use clock::{FREQUENCY, Time};
+pub use demo::RunOptions;
 pub use guests::Program;
 pub use machine::{Config, Gone, HostFault, HostPe, Machine, Transport};
 pub use monitor_platform::RealmPlatform;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cca_abi::el3::RMI_REQ_COMPLETE;
 use cca_abi::psci::{Function, code};
-use cca_abi::smccc::Registers;
+use cca_abi::smccc::{NOT_SUPPORTED, Registers};
 use realm_host::{PageSize, SmcTransport};
 use realm_monitor::Monitor;
 use root_monitor::{Action, World};
@@ -14,7 +14,7 @@ use root_monitor::{Action, World};
 use crate::board::{Board, NoAccess};
 use crate::clock::{Clock, FREQUENCY, Time};
 use crate::element::Element;
-use crate::firmware::{DRAM_BASE, FREE_BASE, Firmware, mpidr};
+use crate::firmware::{DRAM_BASE, FREE_BASE, Firmware, HOST_CODE, mpidr};
 use crate::guests::{Identity, Place, Program};
 use crate::interrupts::NEVER;
 use crate::memory::{GRANULE_SIZE, WORDS};
@@ -58,6 +58,9 @@ struct Inner {
     supply: Supply,
     taken: Vec<AtomicBool>,
 }
+
+/// What a thread unwinds with because something else on its machine has panicked.
+pub(crate) struct Stopped;
 
 impl Drop for Inner {
     fn drop(&mut self) {
@@ -125,7 +128,7 @@ impl Machine {
         );
         if pe != 0 {
             let mut call =
-                Registers::call(Function::CpuOn.function_id(), &[mpidr(pe), FREE_BASE, 0]);
+                Registers::call(Function::CpuOn.function_id(), &[mpidr(pe), HOST_CODE, 0]);
             inner.smc(0, &mut call);
             match call.0[0].cast_signed() {
                 code::SUCCESS | code::ON_PENDING | code::ALREADY_ON => {}
@@ -139,6 +142,7 @@ impl Machine {
         HostPe {
             inner: Arc::clone(inner),
             index: pe,
+            stop_with_guests: false,
         }
     }
 
@@ -192,6 +196,21 @@ impl Machine {
         self.inner.board.guests.failures()
     }
 
+    /// What has panicked in a monitor or in the host, if anything: the machine is of no use any more.
+    pub fn failure(&self) -> Option<String> {
+        self.inner.board.failure.get().cloned()
+    }
+
+    /// Stops all processing elements because of a panic that said `message`.
+    pub(crate) fn stop(&self, message: String) {
+        let board = &self.inner.board;
+        // The first one counts.
+        let _ = board.failure.set(message);
+        for pe in &board.pes {
+            pe.lines.kick(&board.clock);
+        }
+    }
+
     /// What the protection table says about the granule at `pa`.
     pub fn gpi(&self, pa: u64) -> Gpi {
         self.inner.board.gpi(pa)
@@ -218,6 +237,11 @@ impl Inner {
 
     /// An `SMC` from NS-EL2 on processing element `pe`.
     fn smc(&self, pe: usize, registers: &mut Registers) {
+        if self.board.failure.get().is_some() {
+            // A monitor that has panicked answers nobody.
+            registers.0[0] = NOT_SUPPORTED;
+            return;
+        }
         on(pe, || {
             match self.firmware.root.smc(pe, World::NonSecure, registers) {
                 Action::Return => {}
@@ -289,12 +313,18 @@ pub struct HostFault {
 pub struct HostPe {
     inner: Arc<Inner>,
     index: usize,
+    stop_with_guests: bool,
 }
 
 impl HostPe {
     /// Its number.
     pub fn number(&self) -> usize {
         self.index
+    }
+
+    /// From now on, its thread unwinds with [`Stopped`] once a program in a realm has panicked.
+    pub(crate) fn stop_with_guests(&mut self) {
+        self.stop_with_guests = true;
     }
 
     /// Runs `code` with the calling thread as this processing element, for what uses a [`Transport`].
@@ -392,6 +422,10 @@ impl realm_vmm::HostPe for HostPe {
     }
 
     fn acknowledge_interrupts(&mut self) {
+        let board = &self.inner.board;
+        if board.failure.get().is_some() || self.stop_with_guests && board.guests.failed() {
+            resume_unwind(Box::new(Stopped));
+        }
         self.inner.board.pes[self.index]
             .lines
             .acknowledge(&self.inner.board.clock);

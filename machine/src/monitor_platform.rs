@@ -227,6 +227,11 @@ impl realm_monitor::platform::Platform for RealmPlatform {
     }
 
     fn pause(&self) {
+        // Whoever holds the lock may never give it back.
+        assert!(
+            self.board.failure.get().is_none(),
+            "the machine has stopped"
+        );
         std::thread::yield_now();
     }
 }
