@@ -24,12 +24,31 @@ pub enum Time {
     },
 }
 
-/// Processing elements that wait, with the counter values that they wait for.
+/// One that waits.
+struct Waiter {
+    id: u64,
+    deadline: u64,
+    /// The epoch in which it last found that it has to go on waiting.
+    looked: u64,
+}
+
+/// Everybody who waits.
 #[derive(Default)]
 struct Waiters {
-    deadlines: Vec<u64>,
-    /// Processing elements that exist for the clock: between [`Clock::start`] and [`Clock::stop`].
+    list: Vec<Waiter>,
+    last_id: u64,
+    /// Changes whenever something happens that a waiter may be waiting for.
+    epoch: u64,
+    /// Threads that are processing elements now, between [`Clock::start`] and [`Clock::stop`].
     running: usize,
+}
+
+impl Waiters {
+    /// Whether nothing can happen any more unless time passes.
+    fn all_idle(&self) -> bool {
+        self.list.len() >= self.running
+            && self.list.iter().all(|waiter| waiter.looked == self.epoch)
+    }
 }
 
 /// The counter of a machine, shared by its processing elements.
@@ -41,9 +60,7 @@ pub(crate) struct Clock {
     changed: Condvar,
 }
 
-/// In counted time: how long (really) nothing has to happen until time jumps although some processing element is not waiting.
-const STALL: Duration = Duration::from_millis(2);
-/// In real time: how long a waiter sleeps at most before it looks again.
+/// How long a waiter sleeps at most before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Clock {
@@ -73,20 +90,26 @@ impl Clock {
         }
     }
 
-    /// A processing element begins to run.
+    /// A thread begins to be a processing element: time does not jump unless it waits.
     pub(crate) fn start(&self) {
         self.lock().running += 1;
     }
 
-    /// A processing element ends; the others need not wait for it.
+    /// It ceases to be one; the others need not wait for it.
     pub(crate) fn stop(&self) {
-        self.lock().running -= 1;
-        self.changed.notify_all();
+        let mut waiters = self.lock();
+        waiters.running -= 1;
+        self.happened(waiters);
     }
 
     /// Something happened that a waiter may be waiting for.
     pub(crate) fn notify(&self) {
-        drop(self.lock());
+        self.happened(self.lock());
+    }
+
+    fn happened(&self, mut waiters: MutexGuard<'_, Waiters>) {
+        waiters.epoch += 1;
+        drop(waiters);
         self.changed.notify_all();
     }
 
@@ -95,52 +118,53 @@ impl Clock {
     /// Whoever makes `woken` true calls [`notify`](Self::notify) afterwards.
     pub(crate) fn wait(&self, deadline: u64, woken: impl Fn() -> bool) {
         let mut waiters = self.lock();
-        waiters.deadlines.push(deadline);
+        let id = waiters.last_id + 1;
+        waiters.last_id = id;
+        waiters.list.push(Waiter {
+            id,
+            deadline,
+            looked: 0,
+        });
+        waiters.epoch += 1;
         while !woken() && self.now() < deadline {
-            waiters = match self.time {
-                Time::Real => {
-                    let left = Duration::from_nanos(deadline.saturating_sub(self.now()));
-                    self.sleep(waiters, left.min(LOOK_AGAIN)).0
+            let epoch = waiters.epoch;
+            if let Some(own) = waiters.list.iter_mut().find(|waiter| waiter.id == id) {
+                own.looked = epoch;
+            }
+            waiters = self.wait_once(waiters, deadline);
+        }
+        waiters.list.retain(|waiter| waiter.id != id);
+    }
+
+    /// Sleeps for a while, or lets time pass.
+    fn wait_once<'a>(
+        &'a self,
+        mut waiters: MutexGuard<'a, Waiters>,
+        deadline: u64,
+    ) -> MutexGuard<'a, Waiters> {
+        let mut most = LOOK_AGAIN;
+        match self.time {
+            Time::Real => {
+                most = most.min(Duration::from_nanos(deadline.saturating_sub(self.now())))
+            }
+            Time::Counted { .. } if waiters.all_idle() => {
+                let next = waiters.list.iter().map(|waiter| waiter.deadline).min();
+                if let Some(next) = next.filter(|next| *next != u64::MAX) {
+                    self.counted.fetch_max(next, Ordering::SeqCst);
+                    waiters.epoch += 1;
+                    self.changed.notify_all();
+                    return waiters;
                 }
-                Time::Counted { .. } => self.wait_counted(waiters),
-            };
+            }
+            Time::Counted { .. } => {
+                // Others have to look before time may pass.
+                self.changed.notify_all();
+            }
         }
-        let own = waiters
-            .deadlines
-            .iter()
-            .position(|other| *other == deadline);
-        waiters
-            .deadlines
-            .swap_remove(own.expect("a waiter is in the list"));
-    }
-
-    /// One turn of waiting in counted time: jumps if there is nobody left to wait for.
-    fn wait_counted<'a>(&'a self, waiters: MutexGuard<'a, Waiters>) -> MutexGuard<'a, Waiters> {
-        let before = self.now();
-        let (waiters, stalled) = if waiters.deadlines.len() >= waiters.running {
-            // A waiter that is already woken has not left the list yet: give it a moment, it may run next.
-            self.sleep(waiters, Duration::from_micros(200))
-        } else {
-            self.sleep(waiters, STALL)
-        };
-        let next = waiters.deadlines.iter().copied().min().unwrap_or(u64::MAX);
-        if stalled && self.now() == before && next != u64::MAX {
-            self.counted.fetch_max(next, Ordering::SeqCst);
-            self.changed.notify_all();
-        }
-        waiters
-    }
-
-    fn sleep<'a>(
-        &self,
-        waiters: MutexGuard<'a, Waiters>,
-        time: Duration,
-    ) -> (MutexGuard<'a, Waiters>, bool) {
-        let (waiters, timeout) = self
-            .changed
-            .wait_timeout(waiters, time)
-            .unwrap_or_else(PoisonError::into_inner);
-        (waiters, timeout.timed_out())
+        self.changed
+            .wait_timeout(waiters, most)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiters> {

@@ -63,7 +63,7 @@ impl Machine {
             console,
         };
         let report = catch_unwind(AssertUnwindSafe(|| {
-            on(0, || self.run_realm(&config, &judge, &mut pe))
+            on(self.board(), 0, || self.run_realm(&config, &judge, &mut pe))
         }));
         let report = report.unwrap_or_else(|cause| {
             self.fail(&*cause);
@@ -103,7 +103,7 @@ impl Machine {
                         self.guarded(|| {
                             let mut pe = self.host_pe(index);
                             pe.stop_with_guests();
-                            on(index, || realm.run_pe(&mut pe));
+                            on(self.board(), index, || realm.run_pe(&mut pe));
                         });
                     })
                     .expect("the computer has threads left");

@@ -335,6 +335,9 @@ fn a_program_that_panics_is_told_and_waits_for_ever() {
     rig.complete(0);
     rig.rec()
         .set(layout::HCR_EL2, rig.rec().get(layout::HCR_EL2) | 1 << 13);
+    // The host is told, and finds the vCPU waiting from then on.
+    assert_eq!(rig.run(), Exception::Irq);
+    rig.board.pes[0].lines.acknowledge(&rig.board.clock);
     assert_eq!(rig.esr(), 0x07E0_0000);
     assert_eq!(rig.board.guests.failures(), ["out of ideas"]);
 }

@@ -98,7 +98,7 @@ impl Machine {
             DRAM_BASE + dram_bytes,
         );
         let taken = (0..pes).map(|_| AtomicBool::new(false)).collect();
-        on(0, || firmware.power_up(0));
+        on(&board, 0, || firmware.power_up(0));
         assert!(
             firmware.root.rmm_usable(),
             "the realm monitor did not boot: {:?}",
@@ -135,10 +135,9 @@ impl Machine {
                 other => panic!("PSCI CPU_ON of processing element {pe} returns {other}"),
             }
             if inner.firmware.root.platform().woken[pe].swap(false, Ordering::AcqRel) {
-                on(pe, || inner.firmware.power_up(pe));
+                on(&inner.board, pe, || inner.firmware.power_up(pe));
             }
         }
-        inner.board.clock.start();
         HostPe {
             inner: Arc::clone(inner),
             index: pe,
@@ -201,6 +200,10 @@ impl Machine {
         self.inner.board.failure.get().cloned()
     }
 
+    pub(crate) fn board(&self) -> &Board {
+        &self.inner.board
+    }
+
     /// Stops all processing elements because of a panic that said `message`.
     pub(crate) fn stop(&self, message: String) {
         let board = &self.inner.board;
@@ -242,7 +245,8 @@ impl Inner {
             registers.0[0] = NOT_SUPPORTED;
             return;
         }
-        on(pe, || {
+        self.board.clock.tick();
+        on(&self.board, pe, || {
             match self.firmware.root.smc(pe, World::NonSecure, registers) {
                 Action::Return => {}
                 Action::Switch(World::Realm) => self.realm_world(pe, registers),
@@ -329,7 +333,7 @@ impl HostPe {
 
     /// Runs `code` with the calling thread as this processing element, for what uses a [`Transport`].
     pub fn run<T>(&self, code: impl FnOnce() -> T) -> T {
-        on(self.index, code)
+        on(&self.inner.board, self.index, code)
     }
 
     /// The doubleword at `pa`, through the Non-secure physical address space.
@@ -389,7 +393,6 @@ impl HostPe {
 
 impl Drop for HostPe {
     fn drop(&mut self) {
-        self.inner.board.clock.stop();
         self.inner.taken[self.index].store(false, Ordering::Release);
     }
 }
@@ -406,6 +409,8 @@ impl realm_vmm::HostPe for HostPe {
     }
 
     fn counter(&self) -> u64 {
+        // Who polls the counter must see it advance.
+        self.inner.board.clock.tick();
         self.inner.board.clock.now()
     }
 

@@ -33,15 +33,22 @@ pub(crate) fn current() -> usize {
         .expect("this thread is no processing element: use HostPe::run")
 }
 
-/// Runs `code` on processing element `pe`.
-pub(crate) fn on<T>(pe: usize, code: impl FnOnce() -> T) -> T {
-    struct Restore(Option<usize>);
-    impl Drop for Restore {
+/// Runs `code` on processing element `pe` of a board.
+pub(crate) fn on<T>(board: &Board, pe: usize, code: impl FnOnce() -> T) -> T {
+    struct Restore<'b>(&'b Board, Option<usize>);
+    impl Drop for Restore<'_> {
         fn drop(&mut self) {
-            CURRENT.set(self.0);
+            CURRENT.set(self.1);
+            if self.1.is_none() {
+                self.0.clock.stop();
+            }
         }
     }
-    let _restore = Restore(CURRENT.replace(Some(pe)));
+    let outer = CURRENT.replace(Some(pe));
+    if outer.is_none() {
+        board.clock.start();
+    }
+    let _restore = Restore(board, outer);
     code()
 }
 
