@@ -33,7 +33,10 @@ pub fn stop(info: &PanicInfo<'_>) -> ! {
         // with the MMU off.
         let mut uart = unsafe { Uart::new(address as usize) };
         // A UART never reports an error.
-        let _ = writeln!(uart, "demo: FAILED {info}");
+        let _ = match info.location() {
+            Some(place) => writeln!(uart, "realm: FAILED {}, {place}", info.message()),
+            None => writeln!(uart, "realm: FAILED {}", info.message()),
+        };
     }
     LAST_CALL.0[0].store(u64::from(host::FAILED), Ordering::Relaxed);
     // The realm ends in either case: there is nobody else left to tell.

@@ -78,6 +78,15 @@ fn host(device_tree: Option<&'static [u8]>) -> Result<Report, Report> {
             "pages of {page_size} bytes are none of 4K, 16K and 64K"
         ))
     })?;
+    let free = memory.free.size();
+    if size > free {
+        let message = format!(
+            "{} MiB for the realm are more than the {} MiB that are free",
+            size >> 20,
+            free >> 20
+        );
+        return Err(failed(message));
+    }
     let config = Config {
         vcpus: usize::try_from(vcpus).unwrap_or(usize::MAX),
         memory: size,
@@ -86,10 +95,7 @@ fn host(device_tree: Option<&'static [u8]>) -> Result<Report, Report> {
         slice_us: Config::DEFAULT_SLICE_US,
     };
     let pes = board.pes.len().min(MAX_PES);
-    println!(
-        "hypervisor: {pes} PEs, {} MiB free",
-        memory.free.size() >> 20
-    );
+    println!("hypervisor: {pes} PEs, {} MiB free", free >> 20);
 
     let supply = Supply::new(memory.dram, page_size, memory.free);
     let host = Host::new(Transport, supply).map_err(|error| failed(format!("{error}")))?;
