@@ -13,7 +13,8 @@ use crate::rmm::{MAX_PES, smc};
 use crate::{read_sysreg, write_sysreg};
 use cca_abi::el3::manifest::{Manifest, ManifestError};
 use cca_abi::el3::{
-    BOOT_COMPLETE, REQ_COMPLETE_RESULTS, RMI_REQ_COMPLETE, boot_code, version_major, version_minor,
+    BOOT_COMPLETE, REQ_COMPLETE_RESULTS, RMI_REQ_COMPLETE, SWITCH_ON_DEMAND, boot_code,
+    version_major, version_minor,
 };
 use cca_abi::smccc::Registers;
 use core::cell::UnsafeCell;
@@ -166,11 +167,17 @@ fn configure(optional: Optional) {
 /// ready, and serves calls.
 pub fn start<I: Image>() -> ! {
     let features = cpu::features();
-    configure(Optional::of(&features.ids));
+    let optional = Optional::of(&features.ids);
+    configure(optional);
     // SAFETY: written before this PE could come here, and never again.
     let boot = unsafe { &*BOOT.0.get() };
     if IMAGE_TO_BE_STARTED.load(Ordering::Acquire) {
         IMAGE_TO_BE_STARTED.store(false, Ordering::Release);
+        if optional.pauth {
+            // Every entry of a realm begins with loading its keys, which is what EL3 wants. Another EL3 that does not
+            // know the call switches all registers each time; nothing here depends on the answer.
+            smc::service(u64::from(SWITCH_ON_DEMAND), 0);
+        }
         if let Some(boot) = boot {
             let console = boot
                 .manifest
