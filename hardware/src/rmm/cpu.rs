@@ -55,6 +55,8 @@ pub struct Optional {
     pub pauth: bool,
     /// The Scalable Vector Extension, hence a host whose vectors are longer than V0 to V31.
     pub sve: bool,
+    /// The Scalable Matrix Extension, hence a host that may be in streaming mode.
+    pub sme: bool,
     /// VDISR_EL2 and VSESR_EL2.
     pub ras: bool,
     /// Fine-grained traps.
@@ -76,6 +78,7 @@ impl Optional {
         Self {
             pauth,
             sve: field(ids.pfr0, 8) != 0,
+            sme: field(ids.pfr1, 6) != 0,
             ras: field(ids.pfr0, 7) != 0,
             fgt: field(ids.mmfr0, 14) != 0,
             hcx: field(ids.mmfr1, 10) != 0,

@@ -112,6 +112,8 @@ const VSE: u64 = 1 << 8;
 
 /// Exception class of a trapped FP or Advanced SIMD access.
 const EC_FP: u64 = 0x07;
+/// Exception class of a trapped SME access, or of what streaming mode does not allow.
+const EC_SME: u64 = 0x1D;
 
 /// A PE. Exactly one value exists per PE, owned by its service loop.
 #[derive(Debug)]
@@ -144,7 +146,7 @@ impl Pe {
             loaded: false,
             simd_loaded: false,
             host: HostRegisters::default(),
-            host_simd: HostSimd::new(optional.sve),
+            host_simd: HostSimd::new(optional),
         }
     }
 
@@ -163,6 +165,17 @@ impl Pe {
         self.gic.load(rec);
         isb();
         self.loaded = true;
+    }
+}
+
+impl Pe {
+    /// Whether a synchronous exception of a realm without SIMD loaded asks for it.
+    fn wants_simd(&self, esr: u64) -> bool {
+        match esr >> 26 & 0x3F {
+            EC_FP => true,
+            EC_SME => self.host_simd.explains_sme_exception(),
+            _ => false,
+        }
     }
 }
 
@@ -193,7 +206,7 @@ impl ProcessingElement for Pe {
             let kind = unsafe { rmm_realm_enter(rec.0[GPRS].as_ptr()) };
             let esr = read_sysreg!("esr_el2");
             match kind {
-                SYNC if esr >> 26 & 0x3F == EC_FP && !self.simd_loaded => {
+                SYNC if !self.simd_loaded && self.wants_simd(esr) => {
                     self.host_simd.give_to(rec);
                     self.simd_loaded = true;
                 }

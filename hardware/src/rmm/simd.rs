@@ -3,8 +3,14 @@
 //! A realm here has V0 to V31, FPCR and FPSR but no SVE. Each write to a V register clears the rest of the Z register
 //! that it is part of, so on a CPU with SVE the host's Z registers are saved whole, at the vector length that the host
 //! has chosen in ZCR_EL2 (which is left alone). Predicates and FFR stay in place: the realm cannot reach them.
+//!
+//! A host may call while it is in SME's streaming mode, which is not the realm's business: what streaming mode keeps in
+//! Z, P and FFR is saved, streaming mode left, and entered again for the host. Whether the host is in streaming mode is
+//! found out by an SVE instruction, which is trapped then as long as SME is shut: SVCR itself must not be touched where
+//! EL3 keeps SME to itself. ZA stays in place.
 
 use crate::common::barrier::isb;
+use crate::rmm::cpu::Optional;
 use crate::rmm::entry::CPTR_MONITOR;
 use crate::{read_sysreg, write_sysreg};
 use core::arch::global_asm;
@@ -14,6 +20,7 @@ use realm_monitor::rec::layout::{FPCR, FPSR, SIMD};
 /// CPTR_EL2 bits that let FP and Advanced SIMD through.
 pub const FP_ON: u64 = 3 << 20;
 const SVE_ON: u64 = 3 << 16;
+const SME_ON: u64 = 3 << 24;
 
 /// Bytes of a Z register of the longest vectors (2048 bits).
 const Z_BYTES: usize = 256;
@@ -80,6 +87,72 @@ rmm_load_z:
     ldr     z\n, [x0, #\n, mul vl]
     .endr
     ret
+
+    // X0 = 17 predicates: P0 to P15 (and FFR where the host has access to it: X1 is not zero).
+rmm_store_p:
+    str     p0, [x0, #0, mul vl]
+    str     p1, [x0, #1, mul vl]
+    str     p2, [x0, #2, mul vl]
+    str     p3, [x0, #3, mul vl]
+    str     p4, [x0, #4, mul vl]
+    str     p5, [x0, #5, mul vl]
+    str     p6, [x0, #6, mul vl]
+    str     p7, [x0, #7, mul vl]
+    str     p8, [x0, #8, mul vl]
+    str     p9, [x0, #9, mul vl]
+    str     p10, [x0, #10, mul vl]
+    str     p11, [x0, #11, mul vl]
+    str     p12, [x0, #12, mul vl]
+    str     p13, [x0, #13, mul vl]
+    str     p14, [x0, #14, mul vl]
+    str     p15, [x0, #15, mul vl]
+    cbz     x1, 1f
+    rdffr   p0.b
+    str     p0, [x0, #16, mul vl]
+1:  ret
+rmm_load_p:
+    cbz     x1, 1f
+    ldr     p0, [x0, #16, mul vl]
+    wrffr   p0.b
+1:  ldr     p0, [x0, #0, mul vl]
+    ldr     p1, [x0, #1, mul vl]
+    ldr     p2, [x0, #2, mul vl]
+    ldr     p3, [x0, #3, mul vl]
+    ldr     p4, [x0, #4, mul vl]
+    ldr     p5, [x0, #5, mul vl]
+    ldr     p6, [x0, #6, mul vl]
+    ldr     p7, [x0, #7, mul vl]
+    ldr     p8, [x0, #8, mul vl]
+    ldr     p9, [x0, #9, mul vl]
+    ldr     p10, [x0, #10, mul vl]
+    ldr     p11, [x0, #11, mul vl]
+    ldr     p12, [x0, #12, mul vl]
+    ldr     p13, [x0, #13, mul vl]
+    ldr     p14, [x0, #14, mul vl]
+    ldr     p15, [x0, #15, mul vl]
+    ret
+
+    // Probes: X0 = 0 if the instruction is allowed, 1 if it took the SME exception (see the vectors).
+rmm_probe_begin:
+rmm_probe_sve:
+    rdvl    x0, #1
+    mov     x0, #0
+    ret
+rmm_probe_ffr:
+    rdffr   p0.b
+    mov     x0, #0
+    ret
+rmm_probe_end:
+rmm_probe_refused:
+    mov     x0, #1
+    ret
+
+rmm_streaming_off:
+    .inst   0xd503427f              // SMSTOP SM
+    ret
+rmm_streaming_on:
+    .inst   0xd503437f              // SMSTART SM
+    ret
     .arch_extension nosve
     .popsection
     "#
@@ -90,6 +163,12 @@ unsafe extern "C" {
     fn rmm_load_v(from: *const u64);
     fn rmm_store_z(to: *mut u8);
     fn rmm_load_z(from: *const u8);
+    fn rmm_store_p(to: *mut u8, ffr: u64);
+    fn rmm_load_p(from: *const u8, ffr: u64);
+    fn rmm_probe_sve() -> u64;
+    fn rmm_probe_ffr() -> u64;
+    fn rmm_streaming_off();
+    fn rmm_streaming_on();
 }
 
 /// The host's SIMD registers while a realm's are in the PE.
@@ -97,43 +176,85 @@ unsafe extern "C" {
 #[derive(Debug)]
 pub struct HostSimd {
     registers: [u8; 32 * Z_BYTES],
+    predicates: [u8; 17 * Z_BYTES / 8],
     fpcr: u64,
     fpsr: u64,
     sve: bool,
+    sme: bool,
+    streaming: Option<Streaming>,
+}
+
+/// The host was in streaming mode.
+#[derive(Clone, Copy, Debug)]
+struct Streaming {
+    /// Not zero if FFR exists for it in streaming mode (FA64).
+    ffr: u64,
 }
 
 impl HostSimd {
-    /// Room for the registers of a CPU with or without SVE.
-    pub const fn new(sve: bool) -> Self {
+    /// Room for the registers of a CPU with these features.
+    pub const fn new(optional: Optional) -> Self {
         Self {
             registers: [0; 32 * Z_BYTES],
+            predicates: [0; 17 * Z_BYTES / 8],
             fpcr: 0,
             fpsr: 0,
-            sve,
+            sve: optional.sve,
+            sme: optional.sme,
+            streaming: None,
         }
     }
 
     /// Opens CPTR_EL2 for what follows.
-    fn open(&self) {
+    fn open(&self, sme: u64) {
         let sve = if self.sve { SVE_ON } else { 0 };
         // SAFETY: lets EL2 access registers that compiled code does not use.
-        unsafe { write_sysreg!("cptr_el2", CPTR_MONITOR | FP_ON | sve) };
+        unsafe { write_sysreg!("cptr_el2", CPTR_MONITOR | FP_ON | sve | sme) };
         isb();
+    }
+
+    /// Whether the host is in streaming mode; SIMD is open, SME is shut.
+    fn is_streaming(&self) -> bool {
+        // SAFETY: the probe changes X0 only, also if it is trapped.
+        self.sve && self.sme && unsafe { rmm_probe_sve() } != 0
+    }
+
+    /// Whether an SME exception of a realm that has no SIMD loaded is the host's streaming mode showing through.
+    pub fn explains_sme_exception(&self) -> bool {
+        self.open(0);
+        self.is_streaming()
     }
 
     /// Takes the host's registers out of the PE and puts the realm's in.
     pub fn give_to(&mut self, rec: RecContext<'_>) {
-        self.open();
+        self.open(0);
+        let streaming = self.is_streaming();
+        if streaming {
+            self.open(SME_ON);
+        }
         // FPCR and FPSR.
         self.fpcr = read_sysreg!("s3_3_c4_c4_0");
         self.fpsr = read_sysreg!("s3_3_c4_c4_1");
         let to = self.registers.as_mut_ptr();
-        // SAFETY: the buffer holds 32 vectors of the longest kind, aligned; compiled code uses no SIMD register.
+        // SAFETY: the buffers hold 32 vectors and 17 predicates of the longest kind, aligned; compiled code uses no
+        // SIMD register.
         unsafe {
             if self.sve {
                 rmm_store_z(to);
             } else {
                 rmm_store_v(to.cast());
+            }
+            if streaming {
+                let predicates = self.predicates.as_mut_ptr();
+                rmm_store_p(predicates, 0);
+                let ffr = u64::from(rmm_probe_ffr() == 0);
+                if ffr != 0 {
+                    // The probe has spent P0.
+                    rmm_load_p(predicates, 0);
+                    rmm_store_p(predicates, ffr);
+                }
+                rmm_streaming_off();
+                self.streaming = Some(Streaming { ffr });
             }
         }
         // SAFETY: the words of the REC from SIMD on are 512 bytes at a multiple of 16, mapped, and this PE's alone.
@@ -146,13 +267,17 @@ impl HostSimd {
 
     /// Takes the realm's registers out of the PE and puts the host's back.
     pub fn take_from(&mut self, rec: RecContext<'_>) {
-        self.open();
+        self.open(if self.streaming.is_some() { SME_ON } else { 0 });
         rec.set(FPCR, read_sysreg!("s3_3_c4_c4_0"));
         rec.set(FPSR, read_sysreg!("s3_3_c4_c4_1"));
         let from = self.registers.as_ptr();
         // SAFETY: as in `give_to`.
         unsafe {
             rmm_store_v(rec.0[SIMD].as_ptr());
+            if let Some(Streaming { ffr }) = self.streaming.take() {
+                rmm_streaming_on();
+                rmm_load_p(self.predicates.as_ptr(), ffr);
+            }
             if self.sve {
                 rmm_load_z(from);
             } else {

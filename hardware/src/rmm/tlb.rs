@@ -40,7 +40,7 @@ fn with_vmid(vmid: u16, invalidate: impl FnOnce()) {
 
 /// Stage 2 entries of one address, last level only or with the table descriptors on the way.
 fn stage_2(ipa: u64, last_level: bool) {
-    let operand = (ipa >> 12) & 0xF_FFFF_FFFF_FFFF >> 12;
+    let operand = (ipa >> 12) & 0xFF_FFFF_FFFF;
     // SAFETY: dropping cached translations of another regime does not change what this program sees.
     unsafe {
         if last_level {

@@ -1,8 +1,9 @@
 //! The exception vectors of R-EL2.
 //!
-//! Three kinds of exception come here. From a realm (lower exception level): [`crate::rmm::pe`]'s exit path. From the
-//! routine that copies Non-secure memory, a data abort in the Non-secure window: the routine returns a failure. All
-//! others are bugs of the RMM: [`crate::rmm::fault`] says where, and the PE stops.
+//! Four kinds of exception come here. From a realm (lower exception level): [`crate::rmm::pe`]'s exit path. From the
+//! routine that copies Non-secure memory, a data abort in the Non-secure window: the routine returns a failure. From the
+//! probes of [`crate::rmm::simd`], an SME exception: the probe says so. All others are bugs of the RMM:
+//! [`crate::rmm::fault`] says where, and the PE stops.
 
 use crate::rmm::per_pe;
 use core::arch::global_asm;
@@ -32,37 +33,19 @@ rmm_vectors:
     rmm_own 1
     rmm_own 2
     rmm_own 3
-    // This level, on SP_EL2. SP_EL0 is free while no realm is loaded: it and the PE's area keep three registers, so
+    // This level, on SP_EL2. SP_EL0 is free, a realm's is in its REC: it and the PE's area keep three registers, so
     // that a broken stack is no obstacle.
     .balign 0x80
     msr     sp_el0, x0
     mrs     x0, tpidr_el2
     stp     x1, x2, [x0]
-    mrs     x1, elr_el2
-    adrp    x2, rmm_copy_begin
-    add     x2, x2, :lo12:rmm_copy_begin
-    cmp     x1, x2
-    b.lo    1f
-    adrp    x2, rmm_copy_accesses_end
-    add     x2, x2, :lo12:rmm_copy_accesses_end
-    cmp     x1, x2
-    b.hs    1f
     mrs     x1, esr_el2
     lsr     x1, x1, #26
     cmp     x1, #0x25               // data abort without a change of exception level
-    b.ne    1f
-    mrs     x1, far_el2
-    tbz     x1, #63, 1f             // not in the Non-secure window
-    adrp    x1, rmm_copy_failed
-    add     x1, x1, :lo12:rmm_copy_failed
-    msr     elr_el2, x1
-    ldp     x1, x2, [x0]
-    mrs     x0, sp_el0
-    eret
-    dsb     nsh
-    isb
-1:  mov     x0, #4
-    b       rmm_unexpected_exception
+    b.eq    rmm_own_data_abort
+    cmp     x1, #0x1D               // SME exception
+    b.eq    rmm_own_sme_exception
+    b       rmm_own_bug
     rmm_own 5
     rmm_own 6
     rmm_own 7
@@ -77,6 +60,36 @@ rmm_vectors:
     rmm_realm 3
     .balign 0x80
 
+    // With X0 to X2 put aside by the vector: is PC in [begin, end)? Then go on at a label, else it is a bug.
+    .macro rmm_recover begin, end, continuation
+    mrs     x1, elr_el2
+    adrp    x2, \begin
+    add     x2, x2, :lo12:\begin
+    cmp     x1, x2
+    b.lo    rmm_own_bug
+    adrp    x2, \end
+    add     x2, x2, :lo12:\end
+    cmp     x1, x2
+    b.hs    rmm_own_bug
+    adrp    x1, \continuation
+    add     x1, x1, :lo12:\continuation
+    msr     elr_el2, x1
+    ldp     x1, x2, [x0]
+    mrs     x0, sp_el0
+    eret
+    dsb     nsh
+    isb
+    .endm
+
+rmm_own_data_abort:
+    mrs     x1, far_el2
+    tbz     x1, #63, rmm_own_bug    // not in the Non-secure window
+    rmm_recover rmm_copy_begin, rmm_copy_accesses_end, rmm_copy_failed
+rmm_own_sme_exception:
+    rmm_recover rmm_probe_begin, rmm_probe_end, rmm_probe_refused
+
+rmm_own_bug:
+    mov     x0, #4
 rmm_unexpected_exception:
     mrs     x1, tpidr_el2
     mov     x2, sp
