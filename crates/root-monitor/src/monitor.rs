@@ -4,6 +4,7 @@ use crate::gpt::Gpt;
 use crate::platform::Platform;
 use crate::psci::{ProcessingElement, Psci, Start};
 use crate::services;
+use cca_abi::Condition;
 use cca_abi::el3::{
     self, BOOT_COMPLETE, INTERFACE_VERSION, REQ_COMPLETE_RESULTS, RMI_REQ_COMPLETE,
     SWITCH_ON_DEMAND, boot_code,
@@ -196,6 +197,27 @@ impl<'a, P: Platform> RootMonitor<'a, P> {
         match caller {
             World::NonSecure => self.normal_call(pe, registers),
             World::Realm => self.realm_call(pe, registers),
+        }
+    }
+
+    /// RMM_GTSI_DELEGATE of a running RMM for the granule at `address`: X0.
+    ///
+    /// The same as [`Self::smc`], for a machine that tells the two transitions from other calls by itself because they
+    /// are frequent.
+    #[inline]
+    pub fn delegate(&self, address: u64) -> i64 {
+        match services::delegate(&self.gpt, &self.platform, address) {
+            Ok(()) => el3::code::OK,
+            Err(condition) => condition.kind().code(),
+        }
+    }
+
+    /// RMM_GTSI_UNDELEGATE of a running RMM for the granule at `address`: X0. See [`Self::delegate`].
+    #[inline]
+    pub fn undelegate(&self, address: u64) -> i64 {
+        match services::undelegate(&self.gpt, &self.platform, address) {
+            Ok(()) => el3::code::OK,
+            Err(condition) => condition.kind().code(),
         }
     }
 

@@ -25,19 +25,11 @@ pub(crate) fn call(
     let result = match command {
         Command::GtsiDelegate => {
             let input = gtsi_delegate::Input::decode(registers);
-            gpt.delegate(platform, input.addr)
-                .map_err(|error| match error {
-                    TransitionError::BadAddress => gtsi_delegate::Condition::Address.kind(),
-                    TransitionError::BadAddressSpace => gtsi_delegate::Condition::Pas.kind(),
-                })
+            delegate(gpt, platform, input.addr).map_err(|condition| condition.kind())
         }
         Command::GtsiUndelegate => {
             let input = gtsi_undelegate::Input::decode(registers);
-            gpt.undelegate(platform, input.addr)
-                .map_err(|error| match error {
-                    TransitionError::BadAddress => gtsi_undelegate::Condition::Address.kind(),
-                    TransitionError::BadAddressSpace => gtsi_undelegate::Condition::Pas.kind(),
-                })
+            undelegate(gpt, platform, input.addr).map_err(|condition| condition.kind())
         }
         Command::El3Features => {
             let input = el3_features::Input::decode(registers);
@@ -65,6 +57,34 @@ pub(crate) fn call(
         Err(kind) => kind.code(),
     }
     .cast_unsigned();
+}
+
+/// RMM_GTSI_DELEGATE.
+#[inline]
+pub(crate) fn delegate(
+    gpt: &Gpt<'_>,
+    platform: &impl Platform,
+    address: u64,
+) -> Result<(), gtsi_delegate::Condition> {
+    gpt.delegate(platform, address)
+        .map_err(|error| match error {
+            TransitionError::BadAddress => gtsi_delegate::Condition::Address,
+            TransitionError::BadAddressSpace => gtsi_delegate::Condition::Pas,
+        })
+}
+
+/// RMM_GTSI_UNDELEGATE.
+#[inline]
+pub(crate) fn undelegate(
+    gpt: &Gpt<'_>,
+    platform: &impl Platform,
+    address: u64,
+) -> Result<(), gtsi_undelegate::Condition> {
+    gpt.undelegate(platform, address)
+        .map_err(|error| match error {
+            TransitionError::BadAddress => gtsi_undelegate::Condition::Address,
+            TransitionError::BadAddressSpace => gtsi_undelegate::Condition::Pas,
+        })
 }
 
 /// Feature register 0: no token signing.

@@ -85,6 +85,16 @@ unsafe extern "C" fn el3_lower_synchronous(block: *mut PeBlock, world: u64) -> *
     }
 }
 
+/// RMM_GTSI_DELEGATE (`undelegate` is 0) or RMM_GTSI_UNDELEGATE (1) of the granule at `address`: X0.
+#[unsafe(no_mangle)]
+extern "C" fn el3_transition(address: u64, undelegate: u32) -> i64 {
+    if undelegate == 0 {
+        monitor().delegate(address)
+    } else {
+        monitor().undelegate(address)
+    }
+}
+
 /// Lets RMI calls of this PE take the fast path, if the RMM is usable and has agreed to the switch on demand.
 fn allow_forwarding(own: &mut OwnBlock<'_>) {
     if !monitor().switches_on_demand() {

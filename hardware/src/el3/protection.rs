@@ -79,18 +79,18 @@ pub(super) fn invalidate_granule(address: u64) {
 /// Writes back and drops the cached lines of one granule in one alias. Complete on return.
 #[inline]
 pub(super) fn clean_granule(alias: AddressSpace, address: u64) {
-    const UNROLL: usize = 8;
+    const UNROLL: usize = 16;
     let line = memory::data_line() as u64;
     let mut at = address | alias.bits();
     let end = at + GRANULE_SIZE;
-    // A line is at most 2 KiB, but for lines up to 512 bytes eight at a time end exactly at the granule's end.
+    // A line is at most 2 KiB, but for lines up to 256 bytes sixteen at a time end exactly at the granule's end.
     if line * UNROLL as u64 <= GRANULE_SIZE {
         while at < end {
             // SAFETY: DC CIPAPA changes no memory as this program sees it: it is not translated and not checked, and
             // the contents of a granule that changes worlds are nobody's.
             unsafe {
                 core::arch::asm!(
-                    ".rept 8",
+                    ".rept 16",
                     "sys #6, c7, c14, #1, {at}",
                     "add {at}, {at}, {line}",
                     ".endr",

@@ -1,7 +1,8 @@
 //! Exceptions from the worlds below, and the switch between them.
 //!
 //! Each world has its own vectors, so that the vector taken says who called. An RMI call of the normal world and the
-//! RMM's answer to it are carried out right here (the fast path); everything else is decided in [`super::handler`].
+//! RMM's answer to it are carried out right here (the fast path), as are the RMM's requests to change a granule, with a part in Rust; everything
+//! else is decided in [`super::handler`].
 //!
 //! Registers that a quick RMI command does not need (pointer authentication keys and those that only matter while a
 //! realm runs) stay the normal world's until the RMM uses the first of them, if the RMM has agreed to that
@@ -16,7 +17,7 @@ use super::context::{Context, MIDDLE, SCR_ON_DEMAND};
 use super::layout::{FORWARD, ON_DEMAND, OwnBlock, PeBlock, REALM};
 use crate::common::barrier::isb;
 use crate::{read_sysreg, write_sysreg};
-use cca_abi::el3::RMI_REQ_COMPLETE;
+use cca_abi::el3::{Command, RMI_REQ_COMPLETE};
 use cca_abi::smccc::{RMI_RANGE, SVE_HINT};
 
 /// Exception class of a trapped access to a system register.
@@ -174,7 +175,7 @@ el3_from_normal:
 1:  stp     x0, x1, [sp]
     add     x29, sp, #0
     mov     w1, #0
-    b       3f
+    b       8f
 
     // An exception from the Realm world. Its context is behind the normal world's.
 el3_from_realm:
@@ -186,8 +187,8 @@ el3_from_realm:
     b.ne    2f
     movz    w29, #{complete_low}
     movk    w29, #{complete_high}, lsl #16
-    cmp     w0, w29
-    b.ne    6f
+    sub     w29, w0, w29
+    cbnz    w29, 3f
     ldr     x30, [sp, #{forward}]
     cbz     x30, 6f
 
@@ -230,6 +231,38 @@ el3_from_realm:
     ldp     x29, x30, [sp, #8 * 29]
     leave
 
+    // RMM_GTSI_DELEGATE and RMM_GTSI_UNDELEGATE of an RMM that runs: only what Rust code may change is kept.
+3:  sub     w29, w29, #{delegate} - {complete}
+    cmp     w29, #{undelegate} - {delegate}
+    b.hi    6f
+    ldr     x30, [sp, #{forward}]
+    cbz     x30, 6f
+    add     x30, sp, #{realm}
+    stp     x1, x2, [x30, #8 * 1]
+    stp     x3, x4, [x30, #8 * 3]
+    stp     x5, x6, [x30, #8 * 5]
+    stp     x7, x8, [x30, #8 * 7]
+    stp     x9, x10, [x30, #8 * 9]
+    stp     x11, x12, [x30, #8 * 11]
+    stp     x13, x14, [x30, #8 * 13]
+    stp     x15, x16, [x30, #8 * 15]
+    stp     x17, x18, [x30, #8 * 17]
+    mov     x0, x1
+    mov     w1, w29
+    bl      el3_transition
+    add     x30, sp, #{realm}
+    ldp     x1, x2, [x30, #8 * 1]
+    ldp     x3, x4, [x30, #8 * 3]
+    ldp     x5, x6, [x30, #8 * 5]
+    ldp     x7, x8, [x30, #8 * 7]
+    ldp     x9, x10, [x30, #8 * 9]
+    ldp     x11, x12, [x30, #8 * 11]
+    ldp     x13, x14, [x30, #8 * 13]
+    ldp     x15, x16, [x30, #8 * 15]
+    ldp     x17, x18, [x30, #8 * 17]
+    ldp     x29, x30, [x30, #8 * 29]
+    leave
+
     // The registers on demand were used: they go back too.
 5:  str     xzr, [sp, #{on_demand}]
     each_pair_on_demand save_pair, x30
@@ -265,7 +298,7 @@ el3_from_realm:
     mov     w1, #1
 
     // Anything else: every general register into the context at x29, then ask.
-3:  stp     x2, x3, [x29, #8 * 2]
+8:  stp     x2, x3, [x29, #8 * 2]
     stp     x4, x5, [x29, #8 * 4]
     stp     x6, x7, [x29, #8 * 6]
     stp     x8, x9, [x29, #8 * 8]
@@ -350,6 +383,9 @@ el3_fatal_below:
     rmi_first_low = const RMI_RANGE.0 & 0xFFFF,
     rmi_first_high = const RMI_RANGE.0 >> 16,
     rmi_last = const RMI_RANGE.1 - RMI_RANGE.0,
+    complete = const RMI_REQ_COMPLETE,
+    delegate = const Command::GtsiDelegate.function_id(),
+    undelegate = const Command::GtsiUndelegate.function_id(),
     complete_low = const RMI_REQ_COMPLETE & 0xFFFF,
     complete_high = const RMI_REQ_COMPLETE >> 16,
     forward = const FORWARD,
