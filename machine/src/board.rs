@@ -146,3 +146,33 @@ impl Board {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Time;
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn settling_waits_for_an_access_that_is_under_way() {
+        let board = Board::new(&[(0x4000_0000, 0x1000)], 3, Clock::new(Time::Real));
+        let (settling, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let access = board.pes[2].access();
+            scope.spawn(|| {
+                settling.store(true, Ordering::SeqCst);
+                board.settle();
+                assert!(ended.load(Ordering::SeqCst), "the access had not ended yet");
+            });
+            while !settling.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            // Time enough for a settling that does not wait.
+            for _ in 0..1000 {
+                std::thread::yield_now();
+            }
+            ended.store(true, Ordering::SeqCst);
+            drop(access);
+        });
+    }
+}

@@ -42,13 +42,19 @@ impl<'a> RunOptions<'a> {
 }
 
 impl Machine {
-    /// Builds the demonstration realm, runs it on all processing elements, and takes it apart. `console` is told
-    /// of everything as it happens, by all processing elements at once.
-    ///
-    /// Whatever goes wrong is in the report, bugs of the monitors included: the machine is of no use after one of those.
+    /// Runs the demonstration realm: [`Machine::run`] with its programs.
     pub fn run_demo(&self, options: &RunOptions<'_>, console: &(impl Console + Sync)) -> Report {
         self.install(Config::RAM_BASE, Arc::new(primary));
         self.install(Config::RAM_BASE + SECONDARY_OFFSET, Arc::new(secondary));
+        self.run(options, console)
+    }
+
+    /// Builds a realm, runs the programs that are [installed](Machine::install) in it on all processing elements, and takes it
+    /// apart. vCPU 0 starts at [`Config::RAM_BASE`]. `console` is told of everything as it happens, by all processing
+    /// elements at once.
+    ///
+    /// Whatever goes wrong is in the report, bugs of the monitors included: the machine is of no use after one of those.
+    pub fn run(&self, options: &RunOptions<'_>, console: &(impl Console + Sync)) -> Report {
         let config = Config {
             vcpus: options.vcpus,
             memory: options.memory,

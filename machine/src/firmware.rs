@@ -177,5 +177,5 @@ impl Firmware {
 
 /// MPIDR_EL1 of a physical processing element, as QEMU's `virt` numbers them: 16 in a cluster.
 pub(crate) fn mpidr(index: usize) -> u64 {
-    (index as u64 / 16) << 8 | index as u64 % 16
+    ((index as u64 / 16) << 8) | (index as u64 % 16)
 }

@@ -20,7 +20,7 @@ use crate::interrupts::NEVER;
 use crate::memory::{GRANULE_SIZE, WORDS};
 use crate::monitor_platform::{RealmPlatform, current, on};
 use crate::protection::{Gpi, PhysicalAddressSpace};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{GranuleSnapshot, Snapshot};
 use crate::supply::Supply;
 
 /// What a machine is made of.
@@ -198,6 +198,11 @@ impl Machine {
     /// What has panicked in a monitor or in the host, if anything: the machine is of no use any more.
     pub fn failure(&self) -> Option<String> {
         self.inner.board.failure.get().cloned()
+    }
+
+    /// What the monitors hold about the granule at `pa`; `None` if it is not delegable, or simply the host's.
+    pub fn snapshot_of(&self, pa: u64) -> Option<GranuleSnapshot> {
+        GranuleSnapshot::take(&self.inner.board, self.inner.monitor(), pa)
     }
 
     pub(crate) fn board(&self) -> &Board {

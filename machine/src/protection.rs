@@ -120,7 +120,7 @@ impl ProtectionTable<'_> {
             0b0011 if descriptor >> 52 == 0 && descriptor & 0xFF0 == 0 => {
                 let level1_bytes = 8u64 << (self.geometry.level0_bits - 16);
                 let table = descriptor & 0x000F_FFFF_FFFF_F000;
-                if table % level1_bytes != 0 {
+                if !table.is_multiple_of(level1_bytes) {
                     return Err(level0_fault);
                 }
                 self.level1(table, pa)

@@ -25,6 +25,30 @@ pub struct GranuleSnapshot {
     pub content: Option<Box<[u64; WORDS]>>,
 }
 
+impl GranuleSnapshot {
+    /// Of the granule at `pa`; `None` if it is not delegable or simply the host's.
+    pub(crate) fn take(board: &Board, monitor: &Monitor<RealmPlatform>, pa: u64) -> Option<Self> {
+        let state = monitor.granule_state(pa)?;
+        let count = monitor.granules().count(monitor.platform(), pa)?;
+        let gpi = board.gpi(pa);
+        if gpi == Gpi::NON_SECURE && state == GranuleState::Undelegated && count == 0 {
+            return None;
+        }
+        let content = if gpi == Gpi::REALM {
+            board.memory.touched(pa).map(contents)
+        } else {
+            None
+        };
+        let content = content.filter(|words| words.iter().any(|word| *word != 0));
+        Some(Self {
+            gpi,
+            state,
+            count,
+            content,
+        })
+    }
+}
+
 /// All delegable granules that are not simply the host's, and the VMIDs in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
@@ -40,31 +64,8 @@ impl Snapshot {
         let mut granules = BTreeMap::new();
         for bank in monitor.granules().banks().as_slice() {
             for pa in (bank.base..bank.base + bank.size).step_by(GRANULE_SIZE as usize) {
-                let gpi = board.gpi(pa);
-                let platform = monitor.platform();
-                let state = monitor.granule_state(pa).expect("a bank is delegable");
-                let count = monitor
-                    .granules()
-                    .count(platform, pa)
-                    .expect("a bank is delegable");
-                if gpi == Gpi::NON_SECURE && state == GranuleState::Undelegated && count == 0 {
-                    continue;
-                }
-                let content = if gpi == Gpi::REALM {
-                    board.memory.touched(pa).map(contents)
-                } else {
-                    None
-                };
-                let content = content.filter(|words| words.iter().any(|word| *word != 0));
-                granules.insert(
-                    pa,
-                    GranuleSnapshot {
-                        gpi,
-                        state,
-                        count,
-                        content,
-                    },
-                );
+                granules
+                    .extend(GranuleSnapshot::take(board, monitor, pa).map(|granule| (pa, granule)));
             }
         }
         // A VMID that can be reserved is free; the reservation ends at once.
