@@ -5,6 +5,7 @@ mod common;
 use std::sync::atomic::Ordering::Relaxed;
 
 use cca_abi::rmi::Command::*;
+use cca_abi::rmi::params::RealmParams;
 use common::world::*;
 use common::{Machine, create_realm, usual_cpu, usual_params};
 use realm_monitor::granule::GranuleState;
@@ -281,6 +282,68 @@ fn unprotected_pages_of_different_kinds_do_not_fold() {
             Some("rtt_homo")
         );
     }
+}
+
+#[test]
+fn a_block_is_as_aligned_as_it_is_big() {
+    let (machine, rd) = realm();
+    machine.table(rd, SHARED, 3);
+    for i in 0..512 {
+        machine
+            .call(
+                RttMapUnprotected,
+                &[rd, SHARED + i * 0x1000, 3, 0x4000_1000 + i * 0x1000],
+            )
+            .ok();
+    }
+    assert_eq!(
+        machine.call(RttFold, &[rd, SHARED, 3]).condition,
+        Some("rtt_homo")
+    );
+}
+
+#[test]
+fn there_are_no_blocks_of_512_gib() {
+    let machine = Machine::new(usual_cpu());
+    let (rtt_base, usual) = (machine.delegated(), usual_params(&machine));
+    let params = RealmParams {
+        s2sz: 41,
+        rtt_base,
+        rtt_level_start: 0,
+        rtt_num_start: 1,
+        ..usual
+    };
+    let rd = create_realm(&machine, &params);
+    let shared = 1 << 40;
+    machine.table(rd, shared, 1);
+    for i in 0..512 {
+        machine
+            .call(RttMapUnprotected, &[rd, shared + (i << 30), 1, i << 30])
+            .ok();
+    }
+    let reply = machine.call(RttFold, &[rd, shared, 1]);
+    assert_eq!((reply.condition, reply.x.0[0]), (Some("rtt_homo"), 0x104));
+}
+
+#[test]
+fn unprotected_mappings_end_a_skip_too() {
+    // One starting-level table holds both halves; what is mapped in the upper half is not counted.
+    let machine = Machine::new(usual_cpu());
+    let (rtt_base, usual) = (machine.delegated(), usual_params(&machine));
+    let rd = create_realm(
+        &machine,
+        &RealmParams {
+            s2sz: 39,
+            rtt_base,
+            rtt_num_start: 1,
+            ..usual
+        },
+    );
+    let top = |ipa| machine.call(DataDestroy, &[rd, ipa]).x.0[2];
+    assert_eq!(top(0), 1 << 39);
+    machine.call(RttMapUnprotected, &[rd, 1 << 38, 1, 0]).ok();
+    assert_eq!(top(0), 1 << 38);
+    assert_eq!(top((1 << 38) - 0x1000), 1 << 38);
 }
 
 #[test]
