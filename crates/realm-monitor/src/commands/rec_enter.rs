@@ -15,8 +15,11 @@ pub(super) fn handle<P: Platform>(
     pe: &mut impl ProcessingElement,
     input: &Input,
 ) -> Outcome<Output, Condition> {
-    let (rec, enter) = check(monitor, input)?;
-    let record = commit(monitor, pe, rec, &enter);
+    // Both records stay where they are: copies of them would be a large part of what an entry costs.
+    let mut enter = Enter::default();
+    let rec = check(monitor, input, &mut enter)?;
+    let mut record = [0; EXIT_WORDS];
+    commit(monitor, pe, rec, &enter, &mut record);
     // If the host took the page away meanwhile it loses the record, not the REC.
     monitor
         .platform()
@@ -28,7 +31,8 @@ pub(super) fn handle<P: Platform>(
 fn check<'m, P: Platform>(
     monitor: &'m Monitor<P>,
     input: &Input,
-) -> Result<(Locked<'m, Rec>, Enter), Condition> {
+    enter: &mut Enter,
+) -> Result<Locked<'m, Rec>, Condition> {
     if !is_aligned(input.run_ptr) {
         return Err(Condition::RunAlign);
     }
@@ -49,8 +53,9 @@ fn check<'m, P: Platform>(
     }
     let platform = monitor.platform();
     let context = RecContext(platform.granule(rec.address()));
-    let enter =
-        Enter::read(platform, input.run_ptr, context).map_err(|AccessFault| Condition::RunRead)?;
+    enter
+        .read(platform, input.run_ptr, context)
+        .map_err(|AccessFault| Condition::RunRead)?;
     match Realm::at(platform, context.get(layout::OWNER)).state() {
         RealmState::New => return Err(Condition::RealmNew),
         RealmState::SystemOff => return Err(Condition::SystemOff),
@@ -68,7 +73,7 @@ fn check<'m, P: Platform>(
     if !enter.emulation_is_valid(context) {
         return Err(Condition::RecMmio);
     }
-    Ok((rec, enter))
+    Ok(rec)
 }
 
 /// The count makes the REC RUNNING; the lock is not held while the realm runs.
@@ -77,9 +82,10 @@ fn commit<P: Platform>(
     pe: &mut impl ProcessingElement,
     rec: Locked<'_, Rec>,
     enter: &Enter,
-) -> [u64; EXIT_WORDS] {
+    record: &mut [u64; EXIT_WORDS],
+) {
     rec.add(1);
     let running = RunningRec::new(monitor, rec.address());
     drop(rec);
-    running.run(pe, enter)
+    running.run(pe, enter, record);
 }

@@ -16,7 +16,7 @@ use crate::platform::{AccessFault, Platform, RecContext};
 use crate::rsi::host_call;
 
 /// The enter record, as far as this entry needs it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Enter {
     flags: u64,
     /// Read only if the last exit has to be completed with them.
@@ -31,33 +31,31 @@ impl Enter {
     /// # Errors
     /// If the host's memory faults.
     pub(crate) fn read(
+        &mut self,
         platform: &impl Platform,
         run: u64,
         context: RecContext<'_>,
-    ) -> Result<Self, AccessFault> {
+    ) -> Result<(), AccessFault> {
         let mut flags = [0];
         platform.read_non_secure(run, ENTER + enter_offset::FLAGS, &mut flags)?;
         let [flags] = flags;
-        let mut gprs = [0; GPRS];
+        self.flags = flags;
         let needed = if context.get(layout::HOST_CALL_PENDING) != 0 {
             GPRS
         } else {
             usize::from(flags & enter_flags::EMUL_MMIO != 0)
         };
         if needed != 0 {
-            platform.read_non_secure(run, ENTER + enter_offset::GPRS, &mut gprs[..needed])?;
+            platform.read_non_secure(run, ENTER + enter_offset::GPRS, &mut self.gprs[..needed])?;
         }
         // The control register and the list registers are neighbours.
         let mut gic = [0; 1 + LIST_REGISTERS];
         let registers = gic::list_registers(platform.cpu().ich_vtr);
         platform.read_non_secure(run, ENTER + enter_offset::GICV3_HCR, &mut gic[..=registers])?;
         let [gicv3_hcr, gicv3_lrs @ ..] = gic;
-        Ok(Self {
-            flags,
-            gprs,
-            gicv3_hcr,
-            gicv3_lrs,
-        })
+        self.gicv3_hcr = gicv3_hcr;
+        self.gicv3_lrs = gicv3_lrs;
+        Ok(())
     }
 
     /// Whether the values for the interrupt controller may be loaded.

@@ -57,9 +57,8 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    /// The exit record: what belongs to this exit, and of the REC what every exit reports.
-    pub(crate) fn record(&self, rec: RecContext<'_>) -> [u64; EXIT_WORDS] {
-        let mut words = [0; EXIT_WORDS];
+    /// Fills in the exit record, which is all zero: what belongs to this exit, and of the REC what every exit reports.
+    pub(crate) fn record(&self, rec: RecContext<'_>, words: &mut [u64; EXIT_WORDS]) {
         let mut set = |offset: usize, value| words[offset / 8] = value;
         let reason = match *self {
             Self::Sync(syndrome) => {
@@ -112,6 +111,5 @@ impl Exit {
         set(exit_offset::CNTP_CVAL, rec.get(layout::CNTP_CVAL));
         set(exit_offset::CNTV_CTL, rec.get(layout::CNTV_CTL));
         set(exit_offset::CNTV_CVAL, rec.get(layout::CNTV_CVAL));
-        words
     }
 }

@@ -9,15 +9,20 @@ use super::{layout, timers, trap};
 use crate::platform::{Platform, ProcessingElement};
 
 impl<P: Platform> RunningRec<'_, P> {
-    /// Completes the last exit, runs the realm until the host is needed, and says why in an exit record. No lock is
-    /// held while the realm runs.
-    pub(crate) fn run(&self, pe: &mut impl ProcessingElement, enter: &Enter) -> [u64; EXIT_WORDS] {
+    /// Completes the last exit, runs the realm until the host is needed, and says why in an exit record (which is
+    /// all zero before). No lock is held while the realm runs.
+    pub(crate) fn run(
+        &self,
+        pe: &mut impl ProcessingElement,
+        enter: &Enter,
+        record: &mut [u64; EXIT_WORDS],
+    ) {
         let exit = enter
             .complete(self)
             .unwrap_or_else(|| self.run_until_exit(pe));
         let context = self.context;
         context.set(layout::TIMERS_REPORTED, timers::outputs(context, pe));
-        exit.record(context)
+        exit.record(context, record);
     }
 
     fn run_until_exit(&self, pe: &mut impl ProcessingElement) -> Exit {
