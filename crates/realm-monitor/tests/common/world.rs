@@ -133,6 +133,14 @@ impl Coverage {
             "{} {condition} changed something",
             command.name()
         );
+        // What the memory does not show (which VMIDs are taken) must not have changed either.
+        let again = world.machine.call(command, &operands);
+        assert_eq!(
+            again,
+            reply,
+            "{} {condition} ends otherwise the second time",
+            command.name()
+        );
         self.0.insert((command.name(), condition));
         reply.x.0[1..6].try_into().unwrap()
     }
