@@ -124,3 +124,78 @@ pub fn write_record(to: &mut impl fmt::Write, event: &Event<'_>) -> fmt::Result 
     to.write_str(&json)?;
     to.write_char('\n')
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line_whatever_a_realm_prints() {
+        let text = "\u{1e}{\"type\":\"report\"}\n\u{1b}[2J\"";
+        let mut written = String::new();
+        write_record(
+            &mut written,
+            &Event::Console {
+                vcpu: 3,
+                text: text.into(),
+            },
+        )
+        .unwrap();
+        assert_eq!(written.find(RECORD_SEPARATOR), Some(0));
+        assert_eq!(written.rfind(RECORD_SEPARATOR), Some(0));
+        assert_eq!(written.find('\n'), Some(written.len() - 1));
+        assert!(!written.contains('\u{1b}'));
+        let read: Event<'_> = serde_json::from_str(&written[1..]).unwrap();
+        assert_eq!(
+            read,
+            Event::Console {
+                vcpu: 3,
+                text: text.into()
+            }
+        );
+    }
+
+    #[test]
+    fn the_report_has_the_fields_that_the_tool_reads() {
+        let report = Report {
+            outcome: Outcome::GuestFailed,
+            error: Some("why".to_string()),
+            rim: "ab".to_string(),
+            recs: alloc::vec![RecReport {
+                index: 1,
+                mpidr: 1,
+                state: "off".to_string(),
+                aux_granules: 2,
+                entries: 3,
+                exits: BTreeMap::from([("psci".to_string(), 4)]),
+            }],
+            granules: GranuleReport {
+                delegated: 5,
+                returned: 5,
+                quarantined: 0,
+            },
+        };
+        let json = serde_json::to_string(&Event::Report(report.clone())).unwrap();
+        assert_eq!(
+            json,
+            "{\"type\":\"report\",\"outcome\":\"guest-failed\",\"error\":\"why\",\"rim\":\"ab\",\"recs\":[{\"index\":1,\"mpidr\":1,\
+             \"state\":\"off\",\"aux_granules\":2,\"entries\":3,\"exits\":{\"psci\":4}}],\
+             \"granules\":{\"delegated\":5,\"returned\":5,\"quarantined\":0}}"
+        );
+        assert_eq!(
+            serde_json::from_str::<Event<'_>>(&json).unwrap(),
+            Event::Report(report)
+        );
+        let phase = Event::Phase {
+            name: Phase::Running,
+            ticks: 7,
+            frequency: 9,
+        };
+        assert_eq!(
+            serde_json::to_string(&phase).unwrap(),
+            "{\"type\":\"phase\",\"name\":\"running\",\"ticks\":7,\"frequency\":9}"
+        );
+    }
+}

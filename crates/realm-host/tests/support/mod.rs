@@ -229,10 +229,14 @@ pub fn run(realm: &Realm<'_, Faulty<'_>, Dry<'_>, realm_host::realm::Active>) ->
             .map_err(Died::Enter)?;
         on.push(index);
         match left.exit {
-            Exit::Abort(abort) => drop(abort.back().map_err(Died::Host)?),
-            Exit::Mmio(mmio) => drop(mmio.share().map_err(Died::Host)?),
+            Exit::Abort(abort) => {
+                let _ = abort.back().map_err(Died::Host)?;
+            }
+            Exit::Mmio(mmio) => {
+                let _ = mmio.share().map_err(Died::Host)?;
+            }
             Exit::RipasChange(change) => {
-                drop(change.apply().map_err(|(_, error)| Died::Host(error))?)
+                let _ = change.apply().map_err(|(_, error)| Died::Host(error))?;
             }
             Exit::Psci(psci) => {
                 if matches!(psci.request(), PsciRequest::CpuOff) {
