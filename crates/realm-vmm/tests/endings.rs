@@ -89,7 +89,7 @@ fn run(
     assert_eq!(machine.snapshot().differences(&before), []);
     assert_eq!(
         log.reports.into_inner().expect("no panic"),
-        [report.clone()],
+        std::slice::from_ref(&report),
         "the console has the report, once"
     );
     let (lines, phases) = (
@@ -139,14 +139,18 @@ fn a_realm_that_switches_itself_off_ends_well() {
             run(
                 &machine(2),
                 &options(1),
-                |guest| drop(call(guest, &[SYSTEM_OFF])),
+                |guest| {
+                    call(guest, &[SYSTEM_OFF]);
+                },
                 nothing,
             )
         } else {
             run(
                 &machine(2),
                 &options(1),
-                |guest| drop(call(guest, &[SYSTEM_RESET])),
+                |guest| {
+                    call(guest, &[SYSTEM_RESET]);
+                },
                 nothing,
             )
         };
@@ -226,7 +230,9 @@ fn a_realm_whose_vcpus_are_all_off_is_dead() {
             call(guest, &[CPU_ON, 1, SECONDARY, 0]);
             call(guest, &[CPU_OFF]);
         },
-        |guest| drop(call(guest, &[CPU_OFF])),
+        |guest| {
+            call(guest, &[CPU_OFF]);
+        },
     );
     assert_eq!(dead.report.outcome, Outcome::GuestFailed);
     assert!(dead.error().contains("all vCPUs"), "{:?}", dead.error());
@@ -328,6 +334,7 @@ fn memory_that_runs_out_is_an_error_and_comes_back() {
     });
     let big = RunOptions {
         memory: 256 << 20,
+        time_limit_ms: 0,
         ..options(1)
     };
     let touch_all = |guest: &GuestCpu| {
@@ -437,7 +444,9 @@ fn a_vcpu_can_be_turned_off_and_on_again_and_again() {
                 }
                 call(guest, &[SYSTEM_OFF]);
             },
-            |guest| drop(call(guest, &[CPU_OFF])),
+            |guest| {
+                call(guest, &[CPU_OFF]);
+            },
         );
         assert_eq!(
             (run.report.outcome, run.error()),
@@ -524,7 +533,9 @@ fn large_host_pages_end_as_well() {
         let run = run(
             &machine,
             &options(4),
-            |guest| drop(call(guest, &[SYSTEM_OFF])),
+            |guest| {
+                call(guest, &[SYSTEM_OFF]);
+            },
             nothing,
         );
         assert_eq!(run.report.outcome, Outcome::Ok);
