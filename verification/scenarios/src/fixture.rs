@@ -7,12 +7,16 @@ use alloc::vec::Vec;
 use cca_abi::explain::RmiResult;
 use cca_abi::rmi::{
     Command, data_create, data_create_unknown, data_destroy, granule_delegate, granule_undelegate,
-    realm_create, rec_create, rec_destroy, rtt_create, rtt_destroy, rtt_fold,
+    realm_activate, realm_create, rec_create, rec_destroy, rtt_create, rtt_destroy, rtt_fold,
+    rtt_init_ripas,
 };
 use cca_abi::smccc::Registers;
 
 use crate::realm::{Realm, RealmState};
 use crate::{Failure, Host};
+
+/// An IPA whose RIPAS is RAM in an active realm, and where nothing is mapped.
+const UNPOPULATED: u64 = 0x10_0000_0000;
 
 /// A state of a granule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,14 +172,25 @@ impl<'h> Fixture<'h> {
     }
 
     /// A realm in state ACTIVE with a runnable REC: its realm and the PA of the REC.
+    ///
+    /// The REC's program counter is in memory that nobody has populated, so that every entry comes back at once
+    /// with an instruction abort.
     pub fn active_realm(&mut self) -> (Realm, u64) {
         let realm = self.realm();
-        let rec = self.rec(realm.rd, 0, true);
+        let rd = realm.rd;
+        let ripas = rtt_init_ripas::Input {
+            rd,
+            base: UNPOPULATED,
+            top: UNPOPULATED + (1 << 30),
+        };
+        self.call(Command::RttInitRipas, ripas.encode());
+        let call = Realm::rec_create_at(self, rd, 0, true, UNPOPULATED, [0; 8]);
+        self.call(Command::RecCreate, call);
         self.call(
             Command::RealmActivate,
-            cca_abi::rmi::realm_activate::Input { rd: realm.rd }.encode(),
+            realm_activate::Input { rd }.encode(),
         );
-        (realm, rec)
+        (realm, call.0[2])
     }
 
     /// Creates the REC with this index.

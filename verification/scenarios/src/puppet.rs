@@ -116,6 +116,7 @@ impl Puppet {
     /// Enters a REC until it comes back with something that is neither an interrupt nor a page to be populated.
     pub fn run(&self, fixture: &mut Fixture<'_>, index: usize, enter: &RecEnter) -> RecExit {
         let mut enter = *enter;
+        let mut last = RecExit::default();
         for _ in 0..PATIENCE {
             let (x0, exit) = self.enter(fixture, index, &enter);
             if x0 != 0 {
@@ -123,6 +124,7 @@ impl Puppet {
                 return exit;
             }
             enter.flags = 0;
+            last = exit;
             match ExitReason::decode(exit.exit_reason) {
                 Some(ExitReason::Irq) => fixture.host().take_interrupts(),
                 Some(ExitReason::Sync) if self.is_missing_page(fixture, &exit) => {
@@ -131,8 +133,14 @@ impl Puppet {
                 _ => return exit,
             }
         }
-        fixture.fail("the realm does not get further");
-        RecExit::default()
+        fixture.fail(&format!(
+            "the realm does not get further: reason {}, {}, HPFAR {:#x}, CNTV_CTL {:#x}",
+            last.exit_reason,
+            Syndrome(last.esr),
+            last.hpfar,
+            last.cntv_ctl
+        ));
+        last
     }
 
     fn is_missing_page(&self, fixture: &Fixture<'_>, exit: &RecExit) -> bool {

@@ -127,7 +127,6 @@ fn valid_enter(fixture: &mut crate::Fixture<'_>) -> cca_abi::smccc::Registers {
 }
 
 fn enter(cases: &mut Vec<Case>) {
-    // The REC's program counter has no memory behind it, so that every entry comes back with an abort.
     Of::new(cases, Command::RecEnter, valid_enter)
         .succeeds("")
         .non_secure(2, ["run_align", "run_bound", "run_pas"])

@@ -1,0 +1,153 @@
+//! The scenarios on the in-process machine.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use cca_abi::smccc::Registers;
+use machine::cpu::SECONDARY_OFFSET;
+use machine::{Config, HostPe, Machine, Snapshot, Time};
+use realm_guest::demo::PROGRAM_SIZE;
+use realm_guest::puppet;
+use realm_host::{PageAddress, PageCount, PageSize, PageSupply, SmcTransport};
+use realm_vmm::HostPe as _;
+use scenarios::{Host, run_some};
+
+/// First IPA of the realm that obeys, where its program starts.
+const PUPPET: u64 = 0x4000_0000;
+/// Where that program has the vCPUs start that it turns on.
+const SECONDARY: u64 = PUPPET + SECONDARY_OFFSET;
+
+struct ScenarioHost {
+    machine: Machine,
+    pe: RefCell<HostPe>,
+    /// Snapshots that were given a number: their place.
+    snapshots: RefCell<Vec<Snapshot>>,
+}
+
+impl ScenarioHost {
+    fn new() -> Self {
+        let machine = Machine::new(Config {
+            pes: 1,
+            dram_bytes: 64 << 20,
+            page_size: PageSize::Size4K,
+            time: Time::Real,
+        });
+        machine.install(
+            PUPPET,
+            Arc::new(|pe| puppet::run(pe, PUPPET + PROGRAM_SIZE)),
+        );
+        machine.install(
+            SECONDARY,
+            Arc::new(|pe| {
+                let page = pe.register(0);
+                puppet::run(pe, page);
+            }),
+        );
+        let pe = machine.host_pe(0);
+        Self {
+            machine,
+            pe: RefCell::new(pe),
+            snapshots: RefCell::default(),
+        }
+    }
+}
+
+impl Host for ScenarioHost {
+    fn smc(&self, registers: &mut Registers) {
+        self.pe.borrow().smc(registers);
+    }
+
+    fn allocate(&self) -> u64 {
+        self.allocate_contiguous(1)
+    }
+
+    fn allocate_contiguous(&self, granules: u64) -> u64 {
+        self.machine
+            .supply()
+            .allocate(PageCount::new(granules), granules * 4096)
+            .expect("the machine has memory left")
+            .get()
+    }
+
+    fn free(&self, pa: u64) {
+        let page = PageAddress::new(pa, PageSize::Size4K).expect("a page");
+        self.machine.supply().free(page, PageCount::ONE);
+    }
+
+    fn read(&self, pa: u64, word: usize) -> u64 {
+        self.pe
+            .borrow()
+            .read(pa + 8 * word as u64)
+            .expect("Non-secure memory")
+    }
+
+    fn write(&self, pa: u64, word: usize, value: u64) {
+        self.pe
+            .borrow()
+            .write(pa + 8 * word as u64, value)
+            .expect("Non-secure memory");
+    }
+
+    fn device(&self) -> u64 {
+        0x0900_0000
+    }
+
+    fn outside(&self) -> u64 {
+        0x40_0000_0000
+    }
+
+    fn puppet_image(&self) -> &[u64] {
+        // The program is installed in the machine; its address needs one page of memory.
+        &[0]
+    }
+
+    fn take_interrupts(&self) {
+        self.pe.borrow_mut().acknowledge_interrupts();
+    }
+
+    fn snapshot(&self) -> Option<u64> {
+        let snapshot = self.machine.snapshot();
+        let mut known = self.snapshots.borrow_mut();
+        let place = known.iter().position(|other| *other == snapshot);
+        Some(place.unwrap_or_else(|| {
+            known.push(snapshot);
+            known.len() - 1
+        }) as u64)
+    }
+}
+
+#[test]
+fn all_scenarios_hold_on_the_in_process_machine() {
+    let host = ScenarioHost::new();
+    let mut failures = Vec::new();
+    let only = std::env::var("SCENARIO").ok();
+    let summary = run_some(
+        &host,
+        |scenario| {
+            only.as_ref()
+                .is_none_or(|only| scenario.name().contains(only))
+        },
+        |scenario, result| {
+            println!(
+                "{}: {}",
+                scenario.name(),
+                result.map_or_else(|failure| failure.0.as_str(), |()| "ok")
+            );
+            if let Err(failure) = result {
+                failures.push(format!("{}: {}", scenario.name(), failure.0));
+            }
+            // States of finished scenarios do not come back, but for the first: nothing is delegated.
+            host.snapshots.borrow_mut().truncate(1);
+        },
+    );
+    println!(
+        "{} scenarios passed, {} failed",
+        summary.passed, summary.failed
+    );
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(
+        summary.passed > 300,
+        "only {} scenarios ran",
+        summary.passed
+    );
+}
