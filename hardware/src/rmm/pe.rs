@@ -11,10 +11,11 @@ use crate::rmm::entry::HCR_MONITOR;
 use crate::rmm::gic;
 use crate::rmm::simd::{FP_ON, HostSimd};
 use crate::{read_sysreg, write_sysreg};
-use core::arch::global_asm;
+use core::arch::{asm, global_asm};
 use realm_monitor::platform::{CpuFeatures, Exception, ProcessingElement, RecContext, Stage2};
 use realm_monitor::rec::layout::{
-    CNTHCTL_EL2, CPTR_EL2, GPRS, HCR_EL2, MDCR_EL2, PC, PSTATE, SysReg, VMPIDR_EL2, VSESR_EL2,
+    CNTHCTL_EL2, CPTR_EL2, GPRS, HCR_EL2, MDCR_EL2, PC, PE_PRIVATE, PSTATE, SysReg, VMPIDR_EL2,
+    VSESR_EL2,
 };
 
 global_asm!(
@@ -126,6 +127,10 @@ pub struct Pe {
     loaded: bool,
     /// Whether a realm's SIMD registers are in the PE.
     simd_loaded: bool,
+    /// Address of the REC that ran here last; 0 if none did.
+    last_rec: usize,
+    /// Whether the PE may hold stage 1 translations that are not those of the REC that is loaded.
+    stale: bool,
     host: HostRegisters,
     host_simd: HostSimd,
 }
@@ -145,6 +150,8 @@ impl Pe {
             },
             loaded: false,
             simd_loaded: false,
+            last_rec: 0,
+            stale: false,
             host: HostRegisters::default(),
             host_simd: HostSimd::new(optional),
         }
@@ -164,6 +171,12 @@ impl Pe {
         el1::load(rec, self.optional);
         self.gic.load(rec);
         isb();
+        // The RECs of a realm share its VMID, but each is a processor with translations of its own. What one of them
+        // left in this PE, or this one before it ran on another PE, must not be used.
+        let (this_pe, this_rec) = (read_sysreg!("mpidr_el1"), rec.0.as_ptr().addr());
+        self.stale = self.last_rec != this_rec || rec.get(PE_PRIVATE) != this_pe;
+        self.last_rec = this_rec;
+        rec.set(PE_PRIVATE, this_pe);
         self.loaded = true;
     }
 }
@@ -196,6 +209,12 @@ impl ProcessingElement for Pe {
         unsafe {
             write_sysreg!("mdcr_el2", rec.get(MDCR_EL2) | self.counters);
             write_sysreg!("hcr_el2", rec.get(HCR_EL2));
+        }
+        if self.stale {
+            isb();
+            // SAFETY: with the realm's HCR_EL2 and VTTBR_EL2 this drops translations of its VMID on this PE.
+            unsafe { asm!("tlbi vmalle1", "dsb nsh", options(nostack, preserves_flags)) };
+            self.stale = false;
         }
         let exception = loop {
             let simd = if self.simd_loaded { FP_ON } else { 0 };
