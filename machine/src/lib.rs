@@ -31,4 +31,5 @@ pub use machine::{Config, Gone, HostFault, HostPe, Machine, Transport};
 pub use monitor_platform::RealmPlatform;
 pub use protection::{Gpi, PhysicalAddressSpace};
 pub use snapshot::{Difference, GranuleSnapshot, Snapshot};
+pub use realm_host::PageSize;
 pub use supply::Supply;

@@ -150,6 +150,20 @@ impl Options {
                 "--timeout is 0; give the machine at least a second",
             ));
         }
+        let files = [
+            ("--image", &self.image),
+            ("--firmware", &self.firmware),
+            ("--hypervisor", &self.hypervisor),
+        ];
+        if let Some((name, _)) = files
+            .iter()
+            .find(|(_, file)| self.machine == Machine::Model && file.is_some())
+        {
+            let message = format!(
+                "{name} needs --machine qemu; the in-process machine runs the demo guest only"
+            );
+            return Err(Failure::input(message));
+        }
         let page = self.page_size.bytes();
         if self.memory == 0 || !self.memory.is_multiple_of(page) {
             let pages = size::show(page);
@@ -259,6 +273,7 @@ mod tests {
             (&["--memory", "1G", "--host-memory", "1G"], "--memory"),
             (&["--host-memory", "16G"], "--host-memory"),
             (&["--timeout", "0"], "--timeout"),
+            (&["--machine", "model", "--image", "x"], "--image"),
         ] {
             let failure = options(arguments).check().unwrap_err();
             assert!(failure.to_string().starts_with(name), "{failure}");

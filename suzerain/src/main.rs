@@ -5,6 +5,7 @@
 mod arguments;
 mod bundle;
 mod failure;
+mod model;
 mod prepare;
 mod qemu;
 mod records;

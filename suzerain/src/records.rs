@@ -53,7 +53,8 @@ impl Parser {
     }
 }
 
-fn owned(event: Event<'_>) -> Event<'static> {
+/// The event without borrows.
+pub(crate) fn owned(event: Event<'_>) -> Event<'static> {
     match event {
         Event::Phase {
             name,

@@ -8,6 +8,7 @@ use xtask::Progress;
 use crate::arguments::{Machine, Options};
 use crate::bundle::Launch;
 use crate::failure::Failure;
+use crate::model;
 use crate::prepare::{self, Parts};
 use crate::qemu::{self, Shape};
 use crate::screen::Screen;
@@ -73,9 +74,9 @@ fn on_machine(
                 .map(|machine| Box::new(machine) as _)
         }
         (Machine::Qemu, None) => Err(Failure::machine("no emulator was looked for")),
-        (Machine::Model, _) => Err(Failure::machine(
-            "the in-process machine is not part of this build",
-        )),
+        (Machine::Model, _) => {
+            model::start(options, parts.image.clone()).map(|machine| Box::new(machine) as _)
+        }
     };
     let mut machine = match started {
         Ok(machine) => machine,

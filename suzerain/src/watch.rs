@@ -74,7 +74,8 @@ impl Observed {
                 self.phases.push((name, started.elapsed()));
                 screen.step(match name {
                     Phase::Booted => "building the realm",
-                    Phase::Created | Phase::Running => "running the realm",
+                    Phase::Created => "entering the realm",
+                    Phase::Running => "running the realm",
                     Phase::Destroyed => "powering off",
                 });
             }
