@@ -207,7 +207,8 @@ pub enum Exception {
         esr: u64,
         /// FAR_EL2.
         far: u64,
-        /// HPFAR_EL2.
+        /// HPFAR_EL2: the address of a stage 2 fault of any kind, also where the architecture leaves the register
+        /// unknown (a permission fault that is not of a table walk) and the PE has to translate `far`.
         hpfar: u64,
     },
     /// A physical IRQ is pending.
