@@ -219,7 +219,7 @@ fn transitions_from_elsewhere_change_nothing() {
     for (address, error) in [
         (free + 8, TransitionError::BadAddress),
         (1 << 32, TransitionError::BadAddress),
-        (u64::MAX & !0xFFF, TransitionError::BadAddress),
+        (!0xFFF, TransitionError::BadAddress),
         (0x8000_0000, TransitionError::BadAddress),
         (ROOT.base, TransitionError::BadAddressSpace),
         (0x0900_0000, TransitionError::BadAddressSpace),

@@ -168,7 +168,7 @@ fn targets_that_do_not_exist() {
 #[test]
 fn entry_points_that_the_normal_world_cannot_reach() {
     let monitor = booted(2);
-    for entry in [RMM.base, ROOT.base, 0x5000_0002, 1 << 32, u64::MAX & !3] {
+    for entry in [RMM.base, ROOT.base, 0x5000_0002, 1 << 32, !3] {
         assert_eq!(
             status(normal(&monitor, 0, CPU_ON[1], &[1, entry, 0])),
             -9,

@@ -7,6 +7,7 @@ use super::machine::{MONITOR, monitor};
 use super::{entry, gic, mmu, protection, switch};
 use crate::common::uart::{UART0, Uart};
 use crate::common::{console, memory};
+use crate::{read_sysreg, write_sysreg};
 use cca_abi::{GRANULE_SIZE, GRANULE_WORDS, firmware};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering;
@@ -128,12 +129,17 @@ impl Primary {
             monitor.pes().len() <= MAX_PES,
             "more PEs than there is memory for"
         );
+        FREQUENCY.store(read_sysreg!("cntfrq_el0"), Ordering::Relaxed);
         gic::set_up_distributor();
         gic::set_up_pe();
+        switch::assert_supported();
         switch::assert_stateless();
         power_up(Self::INDEX as u64)
     }
 }
+
+/// CNTFRQ_EL0 of the primary PE, which the machine has preset; every PE gets the same.
+static FREQUENCY: AtomicU64 = AtomicU64::new(0);
 
 /// Linear index that the entry code gives to the PE with this affinity: 16 PEs for each value of Aff1.
 #[must_use]
@@ -164,10 +170,11 @@ extern "C" fn el3_primary() -> ! {
 #[unsafe(no_mangle)]
 extern "C" fn el3_secondary(_: u64, index: u64) -> ! {
     switch::use_boot_vectors();
-    // SAFETY: the primary PE has built both before it woke this one.
+    // SAFETY: the primary PE has built both before it woke this one; the frequency is what software is told.
     unsafe {
         protection::enable();
         mmu::enable();
+        write_sysreg!("cntfrq_el0", FREQUENCY.load(Ordering::Relaxed));
     }
     gic::set_up_pe();
     power_up(index)

@@ -492,6 +492,37 @@ pub(super) unsafe fn enter(block: *mut PeBlock, context: *const Context) -> ! {
     unsafe { el3_enter(block, context) }
 }
 
+/// Checks that the processor has every register that is switched.
+///
+/// # Panics
+///
+/// If a feature is missing.
+pub(super) fn assert_supported() {
+    let isar1 = read_sysreg!("id_aa64isar1_el1");
+    let isar2 = read_sysreg!("id_aa64isar2_el1");
+    let mmfr0 = read_sysreg!("id_aa64mmfr0_el1");
+    let mmfr1 = read_sysreg!("id_aa64mmfr1_el1");
+    let mmfr2 = read_sysreg!("s3_0_c0_c7_2");
+    let pfr0 = read_sysreg!("id_aa64pfr0_el1");
+    let field = |register: u64, shift: u32| register >> shift & 0xF;
+    for (name, present) in [
+        ("RME", field(pfr0, 52) != 0),
+        ("RAS", field(pfr0, 28) != 0),
+        ("CSV2_2", field(pfr0, 56) >= 2),
+        ("VHE", field(mmfr1, 8) != 0),
+        ("HCX", field(mmfr1, 40) != 0),
+        ("FGT", field(mmfr0, 56) != 0),
+        ("ECV with CNTPOFF", field(mmfr0, 60) >= 2),
+        ("NV2", field(mmfr2, 24) >= 2),
+        ("PAuth", isar1 & 0xFF00_0FF0 != 0 || isar2 & 0xFF00 != 0),
+    ] {
+        assert!(
+            present,
+            "the processor does not implement {name}; the root monitor is made for -cpu max,x-rme=on"
+        );
+    }
+}
+
 /// Checks that the registers of EL2 which are not switched hold no state.
 ///
 /// # Panics

@@ -87,7 +87,7 @@ pub(crate) fn gpt() -> Gpt<'static> {
 /// A monitor for `pes` PEs, sixteen to a cluster, at the point at which the primary PE is about to be started.
 pub(crate) fn cold(pes: usize, shared: Option<u64>) -> RootMonitor<'static, Recorder> {
     let pes: Vec<_> = (0..pes as u64)
-        .map(|n| ProcessingElement::new((n / 16) << 8 | n % 16))
+        .map(|n| ProcessingElement::new(((n / 16) << 8) | (n % 16)))
         .collect();
     RootMonitor::new(Recorder::default(), gpt(), pes.leak(), 0, PAYLOAD, shared).unwrap()
 }
