@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod esr;
+pub mod stage1;
 pub mod stage2;
 pub mod vtcr;
 pub mod gpt;

@@ -10,7 +10,7 @@
 
 use crate::rmm::MAX_PES;
 use crate::rmm::entry::STACK;
-use crate::rmm::tables::{Pool, PoolExhausted};
+use aarch64_formats::stage1::{Pool, PoolExhausted};
 use core::cell::UnsafeCell;
 
 /// Where the Non-secure window starts.
@@ -61,7 +61,10 @@ unsafe impl Sync for Translation {}
 #[unsafe(no_mangle)]
 pub static RMM_TRANSLATION: Translation = Translation(UnsafeCell::new([0; 4]));
 
-struct Tables(UnsafeCell<Pool>);
+/// Tables for both windows: enough for 16 banks with odd borders.
+const TABLES_IN_POOL: usize = 96;
+
+struct Tables(UnsafeCell<Pool<TABLES_IN_POOL>>);
 
 // SAFETY: as for `Translation`; afterwards only the table walkers read it.
 unsafe impl Sync for Tables {}

@@ -2,7 +2,7 @@
 //!
 //! * [`entry`]: the first instructions of an image, cold and warm boot.
 //! * [`boot`]: the checks of the RMM-EL3 boot interface, the manifest, and the service loop of a PE.
-//! * [`tables`], [`mmu`]: stage 1 of the RMM, one window per physical address space, mapped once.
+//! * [`mmu`]: stage 1 of the RMM, one window per physical address space, mapped once.
 //! * [`vectors`], [`fault`]: exceptions, from a realm and of the RMM itself.
 //! * `memory`: memcpy and memset.
 //! * [`machine`], [`non_secure`], [`tlb`], [`cpu`], [`smc`]: what [`realm_monitor::platform::Platform`] asks for.
@@ -26,7 +26,6 @@ pub mod pe;
 pub mod per_pe;
 pub mod simd;
 pub mod smc;
-pub mod tables;
 pub mod tlb;
 pub mod vectors;
 
