@@ -37,7 +37,11 @@ impl<P: Platform> Monitor<P> {
 
     /// Carries out one call of the host, made on the PE `pe`, and leaves the results in `registers`. PEs may do this at
     /// the same time.
-    pub fn handle_rmi(&self, pe: &mut impl ProcessingElement, registers: &mut Registers) -> rmi::Dispatched {
+    pub fn handle_rmi(
+        &self,
+        pe: &mut impl ProcessingElement,
+        registers: &mut Registers,
+    ) -> rmi::Dispatched {
         rmi::dispatch(&mut Call { monitor: self, pe }, registers)
     }
 

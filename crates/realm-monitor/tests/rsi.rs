@@ -160,13 +160,7 @@ fn the_configuration_fills_a_page() {
         };
         assert_eq!(word.load(Relaxed), expected, "word {n}");
     }
-    for address in [
-        RAM + 8,
-        UNPROTECTED,
-        1 << IPA_BITS,
-        !0xFFF,
-        EMPTY,
-    ] {
+    for address in [RAM + 8, UNPROTECTED, 1 << IPA_BITS, !0xFFF, EMPTY] {
         assert_eq!(
             answer(&mut rig, &[call, address]),
             [ERROR_INPUT],
