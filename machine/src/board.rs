@@ -107,6 +107,11 @@ impl Board {
             .unwrap_or_else(|fault| panic!("the protection table is wrong at {pa:#x}: {fault:?}"))
     }
 
+    /// Whether one descriptor says that all granules from `first` to `top` are Non-secure. `false` decides nothing.
+    pub(crate) fn is_all_non_secure(&self, first: u64, top: u64) -> bool {
+        self.table().is_all_non_secure(first, top)
+    }
+
     /// The page at `pa` for an access in `space`.
     ///
     /// # Errors

@@ -30,6 +30,6 @@ pub use guests::Program;
 pub use machine::{Config, Gone, HostFault, HostPe, Machine, Transport};
 pub use monitor_platform::RealmPlatform;
 pub use protection::{Gpi, PhysicalAddressSpace};
-pub use snapshot::{Difference, GranuleSnapshot, Snapshot};
 pub use realm_host::PageSize;
+pub use snapshot::{Difference, GranuleSnapshot, Snapshot};
 pub use supply::Supply;

@@ -160,6 +160,25 @@ impl ProtectionTable<'_> {
         if gpi.is_valid() { Ok(gpi) } else { Err(fault) }
     }
 
+    /// Whether one descriptor says that all granules from `first` to `top` are Non-secure. `false` decides nothing.
+    pub(crate) fn is_all_non_secure(&self, first: u64, top: u64) -> bool {
+        const ALL: u64 = 0x9999_9999_9999_9999;
+        let entry = self
+            .level0
+            .get((first >> self.geometry.level0_bits) as usize)
+            .map(|cell| cell.load(Ordering::Acquire));
+        let Some(descriptor) =
+            entry.filter(|descriptor| descriptor & 0xF == 0b0011 && first >> 16 == (top - 1) >> 16)
+        else {
+            return false;
+        };
+        let index = (first & ((1 << self.geometry.level0_bits) - 1)) >> 16;
+        let word = (descriptor & !0xFFF).wrapping_sub(self.level1_base) / 8 + index;
+        self.level1
+            .get(word as usize)
+            .is_some_and(|cell| cell.load(Ordering::Acquire) == ALL)
+    }
+
     /// The check that hardware makes in front of an access to `pa` in `space`.
     pub(crate) fn check(
         &self,

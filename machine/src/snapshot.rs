@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use realm_monitor::Monitor;
 use realm_monitor::granule::GranuleState;
+use realm_monitor::platform::Platform;
 
 use crate::board::Board;
 use crate::memory::{GRANULE_SIZE, WORDS, contents};
@@ -58,20 +60,34 @@ pub struct Snapshot {
     pub vmids: BTreeSet<u16>,
 }
 
+/// Bytes that one level 1 descriptor of the protection table covers, if they begin at a multiple of it.
+const GROUP: u64 = 16 * GRANULE_SIZE;
+
 impl Snapshot {
     /// Nobody may be in the middle of a command.
     pub(crate) fn take(board: &Board, monitor: &Monitor<RealmPlatform>) -> Self {
         let mut granules = BTreeMap::new();
-        for bank in monitor.granules().banks().as_slice() {
-            for pa in (bank.base..bank.base + bank.size).step_by(GRANULE_SIZE as usize) {
-                granules
-                    .extend(GranuleSnapshot::take(board, monitor, pa).map(|granule| (pa, granule)));
+        let banks = monitor.granules().banks();
+        for bank in banks.as_slice() {
+            for first in (bank.base..bank.base + bank.size).step_by(GROUP as usize) {
+                let top = (first + GROUP).min(bank.base + bank.size);
+                let group = (first..top).step_by(GRANULE_SIZE as usize);
+                if board.is_all_non_secure(first, top)
+                    && banks.index(first).is_some_and(|index| {
+                        let states = monitor.platform().granule_states();
+                        states[index..][..group.clone().count()]
+                            .iter()
+                            .all(|state| state.load(Ordering::Acquire) == 0)
+                    })
+                {
+                    continue;
+                }
+                granules.extend(
+                    group.filter_map(|pa| Some((pa, GranuleSnapshot::take(board, monitor, pa)?))),
+                );
             }
         }
-        // A VMID that can be reserved is free; the reservation ends at once.
-        let vmids = (0..=u16::MAX)
-            .filter(|vmid| monitor.vmids().reserve(*vmid).is_none())
-            .collect();
+        let vmids = monitor.vmids().taken().collect();
         Self { granules, vmids }
     }
 

@@ -34,6 +34,16 @@ impl VmidSet {
         word.fetch_and(!bit, Release);
     }
 
+    /// The VMIDs that are taken now, in ascending order. For traces and for tests.
+    pub fn taken(&self) -> impl Iterator<Item = u16> + '_ {
+        self.words.iter().zip(0_u16..).flat_map(|(word, index)| {
+            let bits = word.load(Acquire);
+            (0..32_u16)
+                .filter(move |bit| bits >> bit & 1 == 1)
+                .map(move |bit| 32 * index + bit)
+        })
+    }
+
     fn position(&self, vmid: u16) -> (&AtomicU32, u32) {
         (&self.words[usize::from(vmid / 32)], 1 << (vmid % 32))
     }
@@ -80,6 +90,7 @@ mod tests {
                 "asking for a VMID in use does not free it"
             );
         }
+        assert!(set.taken().eq([0xFFFF]));
         assert!(set.reserve(0xFFFE).is_some());
         drop(reservation);
         set.reserve(0xFFFF).expect("given back").keep();
