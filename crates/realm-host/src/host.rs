@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use cca_abi::rmi::feature_register::FeatureRegister0;
-use cca_abi::rmi::{Command, InterfaceVersion, features, version};
+use cca_abi::rmi::{InterfaceVersion, features, version};
 use spin::Mutex;
 
 use crate::client::Client;
@@ -47,21 +47,10 @@ impl<T: SmcTransport, M: PageSupply> Host<T, M> {
                 }
             });
         }
-        let value = client
-            .features(features::Input { index: 0 })
-            .about(0)?
-            .value;
-        let features = FeatureRegister0::decode(value);
-        if usize::from(features.gicv3_num_lrs) >= 16 {
-            return Err(Error::Answer {
-                command: Command::Features,
-                what: "too many list registers",
-                value,
-            });
-        }
+        let features = client.features(features::Input { index: 0 }).about(0)?;
         Ok(Self {
             granules: Granules::new(client, supply),
-            features,
+            features: FeatureRegister0::decode(features.value),
             next_realm: AtomicU32::new(1),
             vmids: Mutex::new([false; VMIDS]),
         })

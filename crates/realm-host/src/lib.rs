@@ -9,6 +9,64 @@
 //! client of its commands ([`client::Client`]), the units and the computation of the initial measurement ([`measure`]) work
 //! alone and without `alloc`.
 //!
+//! # A realm's life
+//!
+//! The in-process machine stands for the hardware here: it is a transport and an allocator like any other, and what the
+//! realm executes is a closure.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use cca_abi::{psci, smccc::Registers};
+//! use realm_host::rec::{Decision, Entry, Exit, PsciRequest};
+//! use realm_host::{Host, Ipa, IpaRange, RealmConfig, VcpuConfig};
+//!
+//! const RAM: u64 = 0x4000_0000;
+//!
+//! let machine = machine::Machine::new(machine::Config::default());
+//! machine.install(RAM, Arc::new(|guest: &machine::cpu::GuestCpu| {
+//!     guest.store(RAM + 0x10_0000, 8, 42).expect("memory, when it is touched");
+//!     guest.call(&mut Registers::call(psci::Function::SystemOff.function_id(), &[]));
+//! }));
+//!
+//! machine.host_pe(0).run(|| -> Result<(), Box<dyn std::error::Error>> {
+//!     // One host for all realms.
+//!     let host = Host::new(machine.transport(), machine.supply())?;
+//!
+//!     // Build: the order of these steps is what is measured.
+//!     let mut realm = host.create_realm(RealmConfig::default())?;
+//!     let ram = IpaRange::new(Ipa::new(RAM), Ipa::new(RAM + (16 << 20))).ok_or("a range")?;
+//!     realm.init_ripas(ram).map_err(|partial| partial.error)?;
+//!     realm.populate(Ipa::new(RAM), b"the image", true).map_err(|partial| partial.error)?;
+//!     realm.add_vcpu(VcpuConfig { runnable: true, pc: RAM, ..VcpuConfig::secondary(0) })?;
+//!     println!("the owner will see {}", realm.rim());
+//!     let realm = realm.activate().map_err(|failed| failed.error)?;
+//!
+//!     // Run: each exit is answered in one of the ways that it offers, or simply entered again.
+//!     let mut rec = realm.rec(0)?;
+//!     loop {
+//!         let left = rec.enter(&Entry::default())?;
+//!         match left.exit {
+//!             Exit::Abort(abort) => {
+//!                 abort.back()?;
+//!             }
+//!             Exit::Psci(call) if call.request() == PsciRequest::SystemOff => break,
+//!             Exit::Psci(call) => {
+//!                 call.complete(Decision::Accept)?;
+//!             }
+//!             Exit::Mmio(mmio) => mmio.abort(),
+//!             _ => {}
+//!         }
+//!     }
+//!     drop(rec);
+//!
+//!     // Take apart: everything comes back.
+//!     realm.destroy().map_err(|failed| failed.error)?;
+//!     assert_eq!(host.account().delegated, host.account().returned);
+//!     Ok(())
+//! }).expect("a life without faults");
+//! ```
+//!
 //! # What holds whatever fails
 //!
 //! - An operation ends done, or exactly as it began, or it says how far it came.
@@ -17,6 +75,75 @@
 //!   be seen and tried again; the page that it lies in is not freed.
 //! - What the monitor answers is checked before it is believed.
 //! - No lock is held while a REC runs.
+//!
+//! # What does not compile
+//!
+//! Counts and addresses of pages and of granules do not mix:
+//!
+//! ```compile_fail,E0308
+//! use realm_host::{GranuleCount, PageCount};
+//! let granules: GranuleCount = PageCount::new(4);
+//! ```
+//!
+//! A realm that is not active has no RECs to enter:
+//!
+//! ```compile_fail,E0599
+//! # use realm_host::{PageSupply, Realm, SmcTransport, realm::New};
+//! fn run<T: SmcTransport, M: PageSupply>(realm: &Realm<'_, T, M, New>) {
+//!     let _ = realm.rec(0);
+//! }
+//! ```
+//!
+//! An active realm takes no more content:
+//!
+//! ```compile_fail,E0599
+//! # use realm_host::{Ipa, PageSupply, Realm, SmcTransport, realm::Active};
+//! fn fill<T: SmcTransport, M: PageSupply>(realm: &mut Realm<'_, T, M, Active>) {
+//!     let _ = realm.populate(Ipa::new(0), &[], true);
+//! }
+//! ```
+//!
+//! A realm that is destroyed cannot be used, and not destroyed twice:
+//!
+//! ```compile_fail,E0382
+//! # use realm_host::{PageSupply, Realm, SmcTransport, realm::Active};
+//! fn end<T: SmcTransport, M: PageSupply>(realm: Realm<'_, T, M, Active>) {
+//!     let _ = realm.destroy();
+//!     let _ = realm.destroy();
+//! }
+//! ```
+//!
+//! A realm cannot be destroyed while somebody holds one of its RECs:
+//!
+//! ```compile_fail,E0505
+//! # use realm_host::{PageSupply, Realm, SmcTransport, realm::Active};
+//! fn end<T: SmcTransport, M: PageSupply>(realm: Realm<'_, T, M, Active>) {
+//!     let rec = realm.rec(0);
+//!     let _ = realm.destroy();
+//!     drop(rec);
+//! }
+//! ```
+//!
+//! An exit cannot be kept beyond the next entry:
+//!
+//! ```compile_fail,E0499
+//! # use realm_host::{PageSupply, SmcTransport, rec::{Entry, RecSession}};
+//! fn run<T: SmcTransport, M: PageSupply>(rec: &mut RecSession<'_, T, M>) {
+//!     let first = rec.enter(&Entry::default());
+//!     let second = rec.enter(&Entry::default());
+//!     drop((first, second));
+//! }
+//! ```
+//!
+//! An exit is answered once:
+//!
+//! ```compile_fail,E0382
+//! # use realm_host::{PageSupply, SmcTransport, rec::Mmio};
+//! fn answer<T: SmcTransport, M: PageSupply>(mmio: Mmio<'_, T, M>) {
+//!     mmio.complete(1);
+//!     mmio.abort();
+//! }
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -368,8 +368,10 @@ fn sole_owner<R>(mut shared: Arc<R>, pe: &mut impl HostPe) -> R {
             Ok(realm) => return realm,
             Err(still_shared) => shared = still_shared,
         }
+        pe.acknowledge_interrupts();
         pe.kick_others();
-        core::hint::spin_loop();
+        let soon = pe.counter() + pe.frequency() / 1000;
+        pe.wait(Some(soon));
     }
 }
 

@@ -39,8 +39,8 @@ impl State {
 pub enum Verdict {
     /// It can go on.
     Again,
-    /// It waits.
-    Wait,
+    /// It waits for an interrupt, and at most until then, as a value of the counter.
+    Wait(Option<u64>),
     /// It turned itself off.
     Off,
     /// It turned out not to be runnable.
@@ -104,11 +104,11 @@ impl Schedule {
             .min()
     }
 
-    /// A vCPU leaves its PE. One that waits does so until `deadline`.
-    pub fn leave(&mut self, vcpu: usize, verdict: Verdict, deadline: Option<u64>) {
+    /// A vCPU leaves its PE.
+    pub fn leave(&mut self, vcpu: usize, verdict: Verdict) {
         let was_turned_on = self.state(vcpu) == State::Running { turned_on: true };
         match verdict {
-            Verdict::Wait => self.states[vcpu] = State::Waiting { deadline },
+            Verdict::Wait(deadline) => self.states[vcpu] = State::Waiting { deadline },
             Verdict::Off if !was_turned_on => self.states[vcpu] = State::Off,
             Verdict::NotRunnable => self.states[vcpu] = State::Off,
             Verdict::Again | Verdict::Off => self.make_ready(vcpu),
@@ -177,7 +177,7 @@ mod tests {
         for turn in 0..9 {
             let vcpu = schedule.next(0).unwrap();
             assert_eq!(vcpu, turn % 3);
-            schedule.leave(vcpu, Verdict::Again, None);
+            schedule.leave(vcpu, Verdict::Again);
         }
     }
 
@@ -186,7 +186,7 @@ mod tests {
         let mut schedule = all_on(2);
         for deadline in [Some(100), None] {
             let vcpu = schedule.next(0).unwrap();
-            schedule.leave(vcpu, Verdict::Wait, deadline);
+            schedule.leave(vcpu, Verdict::Wait(deadline));
         }
         assert_eq!(schedule.deadline(), Some(100));
         assert_eq!(schedule.next(99), None);
@@ -202,11 +202,11 @@ mod tests {
         let mut schedule = all_on(2);
         assert_eq!((schedule.next(0), schedule.next(0)), (Some(0), Some(1)));
         assert!(!schedule.turn_on(1));
-        schedule.leave(1, Verdict::Off, None);
+        schedule.leave(1, Verdict::Off);
         assert_eq!(schedule.next(0), Some(1));
-        schedule.leave(1, Verdict::Off, None);
+        schedule.leave(1, Verdict::Off);
         assert_eq!(schedule.state(1), State::Off);
-        schedule.leave(0, Verdict::Off, None);
+        schedule.leave(0, Verdict::Off);
         assert!(schedule.all_off());
     }
 }

@@ -8,7 +8,7 @@ use cca_abi::rmi::Ripas;
 use realm_host::realm::{Active, Backed};
 use realm_host::rec::{
     Decision, EnterError, Exit, HostCall, Left, Mmio, PsciCall, PsciRequest, RecSession,
-    RegisterAccess, RipasChange,
+    RegisterAccess, RipasChange, WaitLimit,
 };
 use realm_host::{Ipa, PageSupply, Realm, SmcTransport};
 
@@ -69,12 +69,12 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         let mut schedule = self.schedule.lock();
         let interrupts = self.vcpus[vcpu].interrupts.lock();
         // Looked at under the schedule's lock, after which a sender finds the vCPU waiting and wakes it.
-        let verdict = if verdict == Verdict::Wait && interrupts.is_pending(now) {
-            Verdict::Again
-        } else {
-            verdict
+        let verdict = match verdict {
+            Verdict::Wait(_) if interrupts.is_pending(now) => Verdict::Again,
+            Verdict::Wait(limit) => Verdict::Wait(earliest(limit, interrupts.deadline())),
+            verdict => verdict,
         };
-        schedule.leave(vcpu, verdict, interrupts.deadline());
+        schedule.leave(vcpu, verdict);
         drop(interrupts);
         if schedule.all_off() {
             drop(schedule);
@@ -192,7 +192,11 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
     ) -> Served {
         match left.exit {
             Exit::Interrupt => Served::Again,
-            Exit::Wait(_) => Served::Leave(Verdict::Wait),
+            Exit::Wait(wait) => Served::Leave(match wait.limit {
+                WaitLimit::None => Verdict::Wait(None),
+                WaitLimit::Until(deadline) => Verdict::Wait(Some(deadline)),
+                WaitLimit::Unknown => Verdict::Again,
+            }),
             Exit::Abort(abort) => {
                 let ipa = abort.ipa();
                 match abort.back() {
@@ -313,7 +317,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                     )),
                 }
             }
-            PsciRequest::CpuSuspend => Served::Leave(Verdict::Wait),
+            PsciRequest::CpuSuspend => Served::Leave(Verdict::Wait(None)),
             PsciRequest::CpuOff => Served::Leave(Verdict::Off),
             PsciRequest::SystemOff | PsciRequest::SystemReset => Served::Stop(Outcome::Ok, None),
             PsciRequest::Unknown { function } => Served::error(format!(

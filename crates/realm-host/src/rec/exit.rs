@@ -90,8 +90,19 @@ pub enum WaitKind {
 pub struct WaitExit {
     /// Which instruction.
     pub kind: WaitKind,
-    /// Until when at most, as a value of the counter, for WFIT and WFET. A monitor may leave it out.
-    pub deadline: Option<u64>,
+    /// How long at most.
+    pub limit: WaitLimit,
+}
+
+/// How long a vCPU waits at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitLimit {
+    /// WFI and WFE: until something happens.
+    None,
+    /// WFIT and WFET: until the counter has this value.
+    Until(u64),
+    /// WFIT and WFET, of which the monitor does not say until when. The host lets the vCPU go on soon.
+    Unknown,
 }
 
 /// The exit for an access to a protected address that is not backed.
@@ -393,11 +404,12 @@ fn sync<'s, T: SmcTransport, M: PageSupply>(
             } else {
                 WaitKind::Event
             };
-            let timed = esr.bits() & 2 != 0 && record.gprs[0] != 0;
-            Exit::Wait(WaitExit {
-                kind,
-                deadline: timed.then_some(record.gprs[0]),
-            })
+            let limit = match (esr.bits() & 2 != 0, record.gprs[0]) {
+                (false, _) => WaitLimit::None,
+                (true, 0) => WaitLimit::Unknown,
+                (true, until) => WaitLimit::Until(until),
+            };
+            Exit::Wait(WaitExit { kind, limit })
         }
         class::INSTRUCTION_ABORT_LOWER if is_protected => Exit::Abort(Abort {
             core,

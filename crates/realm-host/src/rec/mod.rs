@@ -10,6 +10,7 @@ pub(crate) use create::Vcpu;
 pub use create::VcpuConfig;
 pub use exit::{
     Abort, Exit, HostCall, Mmio, RegisterAccess, RipasChange, UnprotectedAbort, WaitExit, WaitKind,
+    WaitLimit,
 };
 pub use psci::{Completion, Decision, PsciCall, PsciRequest};
 pub use record::{Entry, GicExit, MAX_LIST_REGISTERS, Timer, Timers};

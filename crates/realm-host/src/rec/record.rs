@@ -1,6 +1,12 @@
 //! What goes into an entry and comes out of an exit besides the reason.
 
-use cca_abi::rmi::run::{GICV3_HCR_ENTER_MASK, LIST_REGISTERS, RecExit};
+use core::sync::atomic::Ordering;
+
+use cca_abi::rmi::run::{
+    EXIT, EXIT_WORDS, GICV3_HCR_ENTER_MASK, GPRS, LIST_REGISTERS, RecExit, exit_offset as at,
+};
+
+use crate::supply::GranuleWords;
 
 /// List registers in a record. A monitor uses as many of them as it says in its features.
 pub const MAX_LIST_REGISTERS: usize = LIST_REGISTERS;
@@ -77,6 +83,34 @@ pub struct Timers {
     pub virtual_timer: Timer,
 }
 
+/// Where the exit record has fields, as byte offsets and numbers of words.
+const FIELDS: [(usize, usize); 9] = [
+    (at::EXIT_REASON, 1),
+    (at::ESR, 3),
+    (at::GPRS, GPRS),
+    (at::GICV3_HCR, 3 + LIST_REGISTERS),
+    (at::CNTP_CTL, 4),
+    (at::RIPAS_BASE, 2),
+    (at::RIPAS_VALUE, 1),
+    (at::IMM, 1),
+    (at::PMU_OVF_STATUS, 1),
+];
+
+/// Reads the exit record of a run page, each word once.
+pub(super) fn read(page: &GranuleWords) -> RecExit {
+    let mut words = [0; EXIT_WORDS];
+    for (offset, count) in FIELDS {
+        let field = offset / 8..offset / 8 + count;
+        for (value, word) in words[field.clone()]
+            .iter_mut()
+            .zip(&page[EXIT / 8..][field])
+        {
+            *value = word.load(Ordering::Relaxed);
+        }
+    }
+    RecExit::read(&words)
+}
+
 pub(super) fn gic(record: &RecExit) -> GicExit {
     GicExit {
         list_registers: record.gicv3_lrs,
@@ -96,5 +130,28 @@ pub(super) fn timers(record: &RecExit) -> Timers {
             control: record.cntv_ctl,
             compare: record.cntv_cval,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use core::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    #[test]
+    fn every_field_of_the_exit_record_is_read() {
+        let mut numbered = [0; EXIT_WORDS];
+        for (value, number) in numbered.iter_mut().zip(1..) {
+            *value = number;
+        }
+        let page: GranuleWords = core::array::from_fn(|word| {
+            AtomicU64::new(
+                word.checked_sub(EXIT / 8)
+                    .map_or(u64::MAX, |word| numbered[word]),
+            )
+        });
+        assert_eq!(read(&page), RecExit::read(&numbered));
     }
 }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{Ordering, fence};
 
-use cca_abi::rmi::run::{EXIT_WORDS, GPRS, RecEnter, RecExit, enter_flags};
+use cca_abi::rmi::run::{ENTER, GPRS, enter_flags, enter_offset};
 use cca_abi::rmi::{ReturnCode, Status, rec_enter};
 
 use super::create::Vcpu;
@@ -12,7 +12,7 @@ use super::record::{self, Entry, GicExit, Timers};
 use crate::client::Refusal;
 use crate::error::Error;
 use crate::realm::core::Core;
-use crate::supply::PageSupply;
+use crate::supply::{GranuleWords, PageSupply};
 use crate::transport::SmcTransport;
 
 /// What a REC carries from one entry to the next.
@@ -122,11 +122,7 @@ impl<'r, T: SmcTransport, M: PageSupply> RecSession<'r, T, M> {
         let run = self.vcpu.run().ok_or(EnterError::Failed(absent))?;
         let page = self.core.host().supply().words(run);
 
-        let mut words = [0; EXIT_WORDS];
-        self.enter_record(entry).write(&mut words);
-        for (word, &value) in page.iter().zip(&words) {
-            word.store(value, Ordering::Relaxed);
-        }
+        self.fill(page, entry);
         fence(Ordering::Release);
         let input = rec_enter::Input {
             rec: rec.get(),
@@ -137,10 +133,7 @@ impl<'r, T: SmcTransport, M: PageSupply> RecSession<'r, T, M> {
         if let Err(refused) = answer {
             return Err(self.refused(refused.refusal, rec.get()));
         }
-        for (value, word) in words.iter_mut().zip(&page[EXIT_WORDS..]) {
-            *value = word.load(Ordering::Relaxed);
-        }
-        let record = RecExit::read(&words);
+        let record = record::read(page);
         self.state.flags = 0;
         self.state.value = 0;
         Ok(Left {
@@ -166,7 +159,8 @@ impl<'r, T: SmcTransport, M: PageSupply> RecSession<'r, T, M> {
         calls::complete(self.core, self.vcpu, &mut self.state, decision)
     }
 
-    fn enter_record(&self, entry: &Entry) -> RecEnter {
+    /// Writes every field of the enter record. The rest of the page has been zero since it was taken.
+    fn fill(&self, page: &GranuleWords, entry: &Entry) {
         let mut flags = self.state.flags;
         if entry.trap_wfi {
             flags |= enter_flags::TRAP_WFI;
@@ -178,12 +172,15 @@ impl<'r, T: SmcTransport, M: PageSupply> RecSession<'r, T, M> {
         if self.state.host_call.is_none() {
             gprs[0] = self.state.value;
         }
-        RecEnter {
-            flags,
-            gprs,
-            gicv3_hcr: entry.host_hcr(),
-            gicv3_lrs: entry.list_registers,
-        }
+        let put = |offset: usize, values: &[u64]| {
+            for (word, &value) in page[(ENTER + offset) / 8..].iter().zip(values) {
+                word.store(value, Ordering::Relaxed);
+            }
+        };
+        put(enter_offset::FLAGS, &[flags]);
+        put(enter_offset::GPRS, &gprs);
+        put(enter_offset::GICV3_HCR, &[entry.host_hcr()]);
+        put(enter_offset::GICV3_LRS, &entry.list_registers);
     }
 
     fn refused(&self, refusal: Refusal, rec: u64) -> EnterError {
