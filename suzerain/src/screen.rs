@@ -73,8 +73,8 @@ impl Progress for Screen {
             }
         } else {
             self.bar.reset_elapsed();
-            self.bar.set_prefix(what.to_owned());
             self.bar.set_message("");
+            self.bar.set_prefix(what.to_owned());
             self.bar.enable_steady_tick(Duration::from_millis(100));
         }
     }
@@ -87,9 +87,21 @@ impl Progress for Screen {
         if self.verbose {
             self.err(line);
         } else {
-            self.bar.set_message(line.trim().to_owned());
+            self.bar.set_message(plain(line.trim()));
         }
     }
+}
+
+/// A tool's line without its colours.
+fn plain(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text += part
+            .split_once(|c: char| c.is_ascii_alphabetic())
+            .map_or("", |(_, rest)| rest);
+    }
+    printable(&text)
 }
 
 /// Text with everything escaped that a terminal would obey or that changes the order of what one reads: a realm, or a
@@ -112,6 +124,15 @@ pub(crate) fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_are_taken_away() {
+        assert_eq!(
+            plain("\x1b[1m\x1b[92m   Compiling\x1b[0m core"),
+            "   Compiling core"
+        );
+        assert_eq!(plain("none\x1b[1"), "none");
+    }
 
     #[test]
     fn a_realm_cannot_drive_the_terminal() {

@@ -158,6 +158,8 @@ fn compile(
             "never"
         },
     ]);
+    // Cargo's warning about the sources of `core` tells nobody here anything.
+    command.env("CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY", "never");
     // What the hosts embed. The compiler notes the names and the files, and builds again when either changes.
     for (name, guest) in [
         ("SUZERAIN_DEMO_GUEST", DEMO_GUEST),
