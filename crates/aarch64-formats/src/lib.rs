@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod esr;
+pub mod gpt;
+pub mod identity_map;
 pub mod stage1;
 pub mod stage2;
 pub mod vtcr;
-pub mod gpt;

@@ -2,7 +2,6 @@
 
 pub mod barrier;
 pub mod console;
-pub mod identity_map;
 pub mod memory;
 pub mod panic;
 pub mod per_pe;

@@ -10,8 +10,8 @@ use realm_guest::IpaWidth;
 
 use super::entry;
 use crate::common::barrier;
-use crate::common::identity_map::{DEVICE, IdentityMap, MAIR, NORMAL, READ_ONLY, TCR};
 use crate::write_sysreg;
+use aarch64_formats::identity_map::{DEVICE, IdentityMap, MAIR, NORMAL, READ_ONLY, TCR};
 
 const GIB: u64 = 1 << 30;
 

@@ -10,8 +10,8 @@ use spin::mutex::SpinMutex;
 
 use super::entry;
 use crate::common::barrier;
-use crate::common::identity_map::{DEVICE, IdentityMap, MAIR, NORMAL, READ_ONLY, TCR};
 use crate::{read_sysreg, write_sysreg};
+use aarch64_formats::identity_map::{DEVICE, IdentityMap, MAIR, NORMAL, READ_ONLY, TCR};
 
 /// Where the machine has its devices.
 pub(super) const DEVICES: Range<u64> = 0..DEVICE_TREE;
