@@ -1,4 +1,15 @@
-//! Bootable image.
+//! The scenarios on hardware: a payload at NS-EL2 in place of a hypervisor.
+//!
+//! Prints a line for each scenario and, at the end, how many passed; then turns the machine off.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+extern crate alloc;
+
+#[cfg(target_os = "none")]
+mod host;
+#[cfg(target_os = "none")]
+mod program;
+
 #[cfg(not(target_os = "none"))]
 fn main() {}

@@ -1,0 +1,115 @@
+//! The machine as the scenarios want to see it.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+use cca_abi::GRANULE_SIZE;
+use cca_abi::smccc::Registers;
+use hardware::host::{Dram, Pe, Transport};
+use realm_host::SmcTransport;
+use realm_vmm::HostPe;
+use scenarios::Host;
+
+/// The runner's heap.
+pub(crate) const HEAP: Range<u64> = 0x4200_0000..0x4400_0000;
+/// Memory that scenarios work with. It is there with 1 GiB of DRAM, too.
+pub(crate) const MEMORY: Range<u64> = 0x4400_0000..0x5000_0000;
+
+/// The realm that obeys its host.
+static PUPPET: &[u8] = include_bytes!(env!(
+    "SUZERAIN_PUPPET",
+    "set SUZERAIN_PUPPET to the path of puppet.bin, as `cargo xtask images` does"
+));
+
+/// One PE with memory.
+pub(crate) struct ScenarioHost {
+    dram: Dram,
+    pe: RefCell<Pe>,
+    /// Granules that were given back.
+    free: RefCell<Vec<u64>>,
+    /// First address that was never given out.
+    next: RefCell<u64>,
+    puppet: Box<[u64]>,
+}
+
+impl ScenarioHost {
+    pub(crate) fn new(dram: Dram, pe: Pe) -> Self {
+        let puppet = PUPPET
+            .chunks(8)
+            .map(|chunk| {
+                let mut bytes = [0; 8];
+                bytes[..chunk.len()].copy_from_slice(chunk);
+                u64::from_le_bytes(bytes)
+            })
+            .collect();
+        Self {
+            dram,
+            pe: RefCell::new(pe),
+            free: RefCell::default(),
+            next: RefCell::new(MEMORY.start),
+            puppet,
+        }
+    }
+}
+
+impl Host for ScenarioHost {
+    fn smc(&self, registers: &mut Registers) {
+        Transport.smc(registers);
+    }
+
+    fn allocate(&self) -> u64 {
+        let again = self.free.borrow_mut().pop();
+        again.unwrap_or_else(|| self.allocate_contiguous(1))
+    }
+
+    fn allocate_contiguous(&self, granules: u64) -> u64 {
+        let mut next = self.next.borrow_mut();
+        let size = granules * GRANULE_SIZE;
+        let base = next.next_multiple_of(size);
+        self.free
+            .borrow_mut()
+            .extend((*next..base).step_by(GRANULE_SIZE as usize));
+        assert!(
+            base + size <= MEMORY.end,
+            "the scenarios used up all memory"
+        );
+        *next = base + size;
+        base
+    }
+
+    fn free(&self, pa: u64) {
+        self.free.borrow_mut().push(pa);
+    }
+
+    fn read(&self, pa: u64, word: usize) -> u64 {
+        self.dram.granule(pa)[word].load(Ordering::Relaxed)
+    }
+
+    fn write(&self, pa: u64, word: usize, value: u64) {
+        self.dram.granule(pa)[word].store(value, Ordering::Relaxed);
+    }
+
+    fn device(&self) -> u64 {
+        0x0900_0000
+    }
+
+    fn outside(&self) -> u64 {
+        0x80_0000_0000
+    }
+
+    fn puppet_image(&self) -> &[u64] {
+        &self.puppet
+    }
+
+    fn take_interrupts(&self) {
+        self.pe.borrow_mut().acknowledge_interrupts();
+    }
+
+    /// The RMM shows its state to nobody.
+    fn snapshot(&self) -> Option<u64> {
+        None
+    }
+}

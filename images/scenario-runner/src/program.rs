@@ -1,0 +1,46 @@
+//! From the machine to the summary.
+
+use hardware::host::{Dram, Gic, Pe};
+use hardware::println;
+use scenarios::run_some;
+
+use crate::host::{HEAP, MEMORY, ScenarioHost};
+
+hardware::hypervisor_program!(primary, secondary);
+
+/// Where QEMU's `virt` machine has the distributor and the redistributors of its GICv3.
+const DISTRIBUTOR: u64 = 0x0800_0000;
+const REDISTRIBUTORS: (u64, u64) = (0x080A_0000, 0xF6_0000);
+
+fn primary(_device_tree: Option<&'static [u8]>) {
+    let Some(mut dram) = Dram::claim() else {
+        return println!("scenarios: the memory is taken");
+    };
+    dram.add(HEAP);
+    dram.heap(HEAP);
+    dram.add(MEMORY);
+    let (base, size) = REDISTRIBUTORS;
+    let Some(gic) = Gic::new(DISTRIBUTOR, base, size) else {
+        return println!("scenarios: there is no GIC");
+    };
+    gic.enable();
+    let Some(pe) = Pe::start(&gic, 0) else {
+        return println!("scenarios: the GIC does not know this PE");
+    };
+    let host = ScenarioHost::new(dram, pe);
+    let summary = run_some(
+        &host,
+        |_| true,
+        |scenario, result| match result {
+            Ok(()) => println!("scenario {}: ok", scenario.name()),
+            Err(failure) => println!("scenario {}: FAILED: {}", scenario.name(), failure.0),
+        },
+    );
+    println!(
+        "scenarios: {} passed, {} failed",
+        summary.passed, summary.failed
+    );
+}
+
+/// One PE is enough for scenarios.
+fn secondary(_index: usize) {}
