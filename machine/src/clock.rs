@@ -1,8 +1,8 @@
 //! The system counter, and waiting for it.
 //!
-//! [`Time::Real`] counts nanoseconds of the host computer. [`Time::Counted`] counts instructions of simulated processing
-//! elements instead, and jumps to the next deadline when all of them wait: a realm that sleeps for an hour
-//! takes no time, and a slow computer changes no timer's order.
+//! [`Time::Real`] counts nanoseconds of the host computer. [`Time::Counted`] counts instructions of simulated
+//! processing elements instead, and jumps to the next deadline when all of them wait: a realm that sleeps for an
+//! hour takes no time, and a slow computer changes no timer's order.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -49,11 +49,12 @@ impl Machine {
         self.run(options, console)
     }
 
-    /// Builds a realm, runs the programs that are [installed](Machine::install) in it on all processing elements, and takes it
-    /// apart. vCPU 0 starts at [`Config::RAM_BASE`]. `console` is told of everything as it happens, by all processing
-    /// elements at once.
+    /// Builds a realm, runs the programs that are [installed](Machine::install) in it on all processing elements,
+    /// and takes it apart. vCPU 0 starts at [`Config::RAM_BASE`]. `console` is told of everything as it happens, by
+    /// all processing elements at once.
     ///
-    /// Whatever goes wrong is in the report, bugs of the monitors included: the machine is of no use after one of those.
+    /// Whatever goes wrong is in the report, bugs of the monitors included: the machine is of no use after one of
+    /// those.
     pub fn run(&self, options: &RunOptions<'_>, console: &(impl Console + Sync)) -> Report {
         let config = Config {
             vcpus: options.vcpus,

@@ -12,8 +12,8 @@ use crate::guests::Identity;
 
 /// One processing element while the realm monitor has it.
 ///
-/// It keeps as much of a realm's context to itself as it may, until it is told to save it: a monitor that looks at a register before
-/// that sees an old value, as it would on hardware.
+/// It keeps as much of a realm's context to itself as it may, until it is told to save it: a monitor that looks at
+/// a register before that sees an old value, as it would on hardware.
 pub(crate) struct Element {
     board: Arc<Board>,
     index: usize,

@@ -128,7 +128,8 @@ impl Firmware {
         }
     }
 
-    /// What an RMM does between its entry and RMM_BOOT_COMPLETE (RMM-EL3 interface, 2.2); the code that it completes with.
+    /// What an RMM does between its entry and RMM_BOOT_COMPLETE (RMM-EL3 interface, 2.2); the code that it
+    /// completes with.
     fn boot_rmm(&self, registers: &Registers) -> i64 {
         if self.monitor.get().is_some() {
             return boot_code::SUCCESS;

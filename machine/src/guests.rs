@@ -1,9 +1,9 @@
 //! The programs that run in realms: Rust closures, one thread for each vCPU that has been started.
 //!
-//! A vCPU's thread runs only while a processing element is inside the realm with that vCPU, and stops as soon as the realm is left: the two
-//! threads hand the registers to each other. The registers in the REC are the truth. A context whose X29 does not
-//! name the thread that last ran there has been created or restarted since, and starts a new program at its PC; the
-//! old one, if any, unwinds.
+//! A vCPU's thread runs only while a processing element is inside the realm with that vCPU, and stops as soon as
+//! the realm is left: the two threads hand the registers to each other. The registers in the REC are the truth. A
+//! context whose X29 does not name the thread that last ran there has been created or restarted since, and starts a
+//! new program at its PC; the old one, if any, unwinds.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

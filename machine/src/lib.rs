@@ -1,9 +1,10 @@
 //! The in-process machine: memory, granule protection, and processing elements as threads.
 //!
-//! The root monitor, the realm monitor and the host are the very same crates that run on hardware. What is simulated is only
-//! what lies under them: physical memory whose every access is checked against the protection table, processing
-//! elements that walk stage 2 tables and take exceptions with real syndromes, timers, the virtual CPU interface of the
-//! GIC, and programs inside realms, which are Rust closures that leave the realm exactly where machine code would.
+//! The root monitor, the realm monitor and the host are the very same crates that run on hardware. What is
+//! simulated is only what lies under them: physical memory whose every access is checked against the protection
+//! table, processing elements that walk stage 2 tables and take exceptions with real syndromes, timers, the virtual
+//! CPU interface of the GIC, and programs inside realms, which are Rust closures that leave the realm exactly where
+//! machine code would.
 #![forbid(unsafe_code)]
 
 mod board;
@@ -30,6 +31,7 @@ pub use guests::Program;
 pub use machine::{Config, Gone, HostFault, HostPe, Machine, Transport};
 pub use monitor_platform::RealmPlatform;
 pub use protection::{Gpi, PhysicalAddressSpace};
+pub use realm_guest::demo::MINIMUM_MEMORY as DEMO_MEMORY;
 pub use realm_host::PageSize;
 pub use snapshot::{Difference, GranuleSnapshot, Snapshot};
 pub use supply::Supply;

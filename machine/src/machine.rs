@@ -172,7 +172,8 @@ impl Machine {
         self.inner.board.guests.install(Place::Entry(pc), program);
     }
 
-    /// Says what the vCPU executes whose REC is in the granule at `rec`, wherever it starts. It takes precedence over [`Machine::install`].
+    /// Says what the vCPU executes whose REC is in the granule at `rec`, wherever it starts. It takes precedence
+    /// over [`Machine::install`].
     ///
     /// # Panics
     ///

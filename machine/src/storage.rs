@@ -14,9 +14,9 @@ fn shelf() -> MutexGuard<'static, Shelf> {
 
 /// A slice that lives for ever. When this is dropped, its memory waits for the next [`Storage::take`] of that length.
 ///
-/// The monitors want `'static` storage, as they have it on hardware. Leaking it for each machine would fill a fuzzer's
-/// memory; so whoever drops this promises that nobody uses the slice any more. Breaking the promise mixes up two
-/// machines but nothing worse.
+/// The monitors want `'static` storage, as they have it on hardware. Leaking it for each machine would fill a
+/// fuzzer's memory; so whoever drops this promises that nobody uses the slice any more. Breaking the promise mixes
+/// up two machines but nothing worse.
 pub(crate) struct Storage<T: Send + Sync + 'static> {
     words: &'static Vec<T>,
 }

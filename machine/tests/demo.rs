@@ -127,3 +127,14 @@ fn every_page_size() {
         check_lines(&report, &lines, 2);
     }
 }
+
+#[test]
+fn a_large_machine_costs_what_it_uses() {
+    let config = Config {
+        pes: 2,
+        dram_bytes: 8 << 30,
+        ..Config::default()
+    };
+    let (report, lines) = run(config, 2);
+    check_lines(&report, &lines, 2);
+}

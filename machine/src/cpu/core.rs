@@ -374,8 +374,8 @@ impl Core {
         }
     }
 
-    /// Translates, checks protection, and does `act` on the page before any other processing element can learn that an
-    /// invalidation of this translation is complete. A fault comes back with a syndrome that says nothing about
+    /// Translates, checks protection, and does `act` on the page before any other processing element can learn that
+    /// an invalidation of this translation is complete. A fault comes back with a syndrome that says nothing about
     /// the instruction yet.
     fn access<T>(
         &self,

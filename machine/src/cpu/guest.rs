@@ -33,7 +33,8 @@ impl GuestCpu {
         }
     }
 
-    /// Executes one instruction. `Err`: the realm took an exception to its own EL1, and went on behind the instruction.
+    /// Executes one instruction. `Err`: the realm took an exception to its own EL1, and went on behind the
+    /// instruction.
     pub fn execute(&self, instruction: Instruction) -> Result<(), Taken> {
         self.core.borrow_mut().execute(instruction)
     }

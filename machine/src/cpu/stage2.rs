@@ -133,8 +133,8 @@ impl Regime {
         }
     }
 
-    /// Translates `ipa`. `read` loads the doubleword at a physical address in the Realm physical address space, or says that granule
-    /// protection forbids it.
+    /// Translates `ipa`. `read` loads the doubleword at a physical address in the Realm physical address space, or
+    /// says that granule protection forbids it.
     ///
     /// # Panics
     ///

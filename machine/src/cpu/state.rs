@@ -76,7 +76,8 @@ pub(crate) struct Interface {
 
 /// List registers of the simulated GIC, as QEMU has them.
 pub(crate) const LIST_REGISTERS: usize = 4;
-/// `ICH_VTR_EL2` of the simulated GIC: 4 list registers, 5 priority and 5 preemption bits, 24-bit INTIDs, as QEMU has it.
+/// `ICH_VTR_EL2` of the simulated GIC: 4 list registers, 5 priority and 5 preemption bits, 24-bit INTIDs, as QEMU
+/// has it.
 pub(crate) const ICH_VTR: u64 = 0x90B8_0003;
 
 impl State {
@@ -116,8 +117,8 @@ impl State {
         self.interface = kept.interface;
     }
 
-    /// Stores what the monitor finds in the granule as soon as the realm has stopped; `now` is the counter, for the timers'
-    /// status.
+    /// Stores what the monitor finds in the granule as soon as the realm has stopped; `now` is the counter, for the
+    /// timers' status.
     pub(crate) fn store_first(&self, rec: RecContext<'_>, now: u64) {
         for (n, value) in self.gprs.iter().enumerate() {
             rec.set_gpr(n, *value);
