@@ -171,6 +171,12 @@ impl Options {
                 "--memory must be a multiple of the page size {pages}, and not 0"
             )));
         }
+        if self.image.is_none() && self.memory < machine::DEMO_MEMORY {
+            let (memory, least) = (size::show(self.memory), size::show(machine::DEMO_MEMORY));
+            return Err(Failure::input(format!(
+                "--memory is {memory}; the demo guest needs {least}"
+            )));
+        }
         let host_memory = self.host_memory();
         if !(1 << 30..=MAX_HOST_MEMORY).contains(&host_memory)
             || !host_memory.is_multiple_of(1 << 20)
@@ -267,7 +273,8 @@ mod tests {
             (&["--cpus", "9"], "--cpus"),
             (&["--memory", "0"], "--memory"),
             (&["--memory", "1000"], "--memory"),
-            (&["--memory", "68K", "--page-size", "64k"], "--memory"),
+            (&["--memory", "4100K", "--page-size", "64k"], "--memory"),
+            (&["--memory", "1M"], "--memory"),
             (&["--memory", "8G"], "--memory"),
             (&["--memory", "99999G"], "--memory"),
             (&["--memory", "1G", "--host-memory", "1G"], "--memory"),
