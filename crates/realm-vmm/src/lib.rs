@@ -3,7 +3,7 @@
 //! The bare-metal hypervisor and the in-process machine run the same code: each physical PE (or thread) calls
 //! [`RealmMachine::run_pe`].
 //!
-//! ```ignore
+//! ```text
 //! let host = realm_host::Host::new(transport, supply)?; // finds the monitor
 //! let machine = RealmMachine::new(&host, &console, &config, &mut pe)?; // builds the realm; the error is a boxed Report
 //! // On every PE, at once:

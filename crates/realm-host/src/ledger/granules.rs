@@ -3,7 +3,8 @@
 use cca_abi::rmi::{Command, Status, granule_delegate, granule_undelegate};
 use spin::Mutex;
 
-use super::book::{Account, Book, Purpose, RealmId, Slot};
+use super::book::Book;
+use super::slot::{Account, Purpose, RealmId, Slot};
 use crate::client::{Client, Refusal};
 use crate::error::Error;
 use crate::supply::PageSupply;

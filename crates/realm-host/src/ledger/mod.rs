@@ -7,7 +7,8 @@
 
 mod book;
 mod granules;
+mod slot;
 
-pub use book::{Account, Purpose, RealmId};
 pub(crate) use granules::Granules;
 pub use granules::{Quarantined, Returned};
+pub use slot::{Account, Purpose, RealmId};

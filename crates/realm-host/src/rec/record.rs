@@ -14,7 +14,7 @@ pub const MAX_LIST_REGISTERS: usize = LIST_REGISTERS;
 /// What the host decides of each entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// The list registers, ICH_LR<n>_EL2. HW must be clear; those that the monitor does not have must be zero.
+    /// The list registers, `ICH_LR<n>_EL2`. HW must be clear; those that the monitor does not have must be zero.
     pub list_registers: [u64; MAX_LIST_REGISTERS],
     /// ICH_HCR_EL2. Only the bits that are the host's to set are passed on.
     pub hcr: u64,

@@ -1,0 +1,122 @@
+//! Interrupts, waits and power of vCPUs, on the in-process machine.
+
+mod support;
+
+use machine::cpu::{GuestCpu, names};
+use realm_guest::demo::GuestPe;
+use realm_vmm::Outcome;
+use support::*;
+
+#[test]
+fn software_generated_interrupts_reach_vcpus_that_wait() {
+    for pes in [1, 2] {
+        let run = run(
+            &machine(pes),
+            &options(2),
+            |guest| {
+                take_interrupts(guest);
+                call(guest, &[CPU_ON, 1, SECONDARY, 0]);
+                // The other one says that it is up.
+                assert_eq!(take(guest), 3);
+                send(guest, 1, 5);
+                assert_eq!(take(guest), 7);
+                call(guest, &[SYSTEM_OFF]);
+            },
+            |guest| {
+                take_interrupts(guest);
+                send(guest, 0, 3);
+                assert_eq!(take(guest), 5);
+                send(guest, 0, 7);
+                call(guest, &[CPU_OFF]);
+            },
+        );
+        assert_eq!(
+            (run.report.outcome, run.error()),
+            (Outcome::Ok, ""),
+            "{pes} PEs"
+        );
+        assert_eq!(run.rec(0).exits.get("sysreg"), Some(&1));
+        assert_eq!(run.rec(1).exits.get("sysreg"), Some(&2));
+    }
+}
+
+fn take_interrupts(guest: &GuestCpu) {
+    guest
+        .write_system(names::ICC_PMR_EL1, 0xFF)
+        .expect("a register");
+    guest
+        .write_system(names::ICC_IGRPEN1_EL1, 1)
+        .expect("a register");
+}
+
+fn send(guest: &GuestCpu, target: u64, intid: u64) {
+    guest
+        .write_system(names::ICC_SGI1R_EL1, intid << 24 | 1 << target)
+        .expect("a register");
+}
+
+fn take(guest: &GuestCpu) -> u32 {
+    loop {
+        if let Some(intid) = guest.acknowledge_interrupt() {
+            guest.end_of_interrupt(intid);
+            return intid;
+        }
+        guest.wait_for_interrupt();
+    }
+}
+
+#[test]
+fn a_suspended_vcpu_is_woken_by_its_timer() {
+    let run = run(
+        &machine(1),
+        &options(1),
+        |guest| {
+            take_interrupts(guest);
+            guest.arm_timer(guest.counter() + guest.frequency() / 100);
+            assert_eq!(call(guest, &[CPU_SUSPEND, 0, 0, 0]), 0);
+            assert_eq!(take(guest), 27);
+            guest.disarm_timer();
+            call(guest, &[SYSTEM_OFF]);
+        },
+        nothing,
+    );
+    assert_eq!((run.report.outcome, run.error()), (Outcome::Ok, ""));
+}
+
+#[test]
+fn a_vcpu_can_be_turned_off_and_on_again_and_again() {
+    for pes in [1, 3] {
+        let run = run(
+            &machine(pes),
+            &options(3),
+            |guest| {
+                let mut turned_on = 0;
+                while turned_on < 20 {
+                    let target = 1 + turned_on % 2;
+                    match call(guest, &[CPU_ON, target, SECONDARY, 0]).cast_signed() {
+                        0 => turned_on += 1,
+                        -4 => {
+                            guest.arm_timer(guest.counter() + 1000);
+                            assert_eq!(call(guest, &[CPU_SUSPEND, 0, 0, 0]), 0);
+                        }
+                        other => panic!("CPU_ON answers {other}"),
+                    }
+                }
+                call(guest, &[SYSTEM_OFF]);
+            },
+            |guest| {
+                call(guest, &[CPU_OFF]);
+            },
+        );
+        assert_eq!(
+            (run.report.outcome, run.error()),
+            (Outcome::Ok, ""),
+            "{pes} PEs"
+        );
+        let started = run.rec(1).exits["psci"] + run.rec(2).exits["psci"];
+        assert!(
+            (18..=20).contains(&started),
+            "{started} of 20 were still on when the realm ended"
+        );
+    }
+}
