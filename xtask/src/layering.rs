@@ -167,8 +167,7 @@ fn check(members: &[(String, String)], arrows: &[Arrow]) -> Vec<String> {
         let (Some(from_ring), Some(to_ring)) = (ring(from), ring(to)) else {
             continue;
         };
-        // The tests of a world may use the formats, other worlds' ends of the interface, and the machine in which all
-        // of them live.
+        // The tests and examples of a world may use the other ends of its interfaces, and the in-process machine.
         let test_only = *is_dev
             && from_ring == Ring::World
             && matches!(to_ring, Ring::Format | Ring::World | Ring::Machine);

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use xtask::firmware::FLASH_SIZE;
-use xtask::images::{FIRMWARE, PAYLOAD};
+use xtask::images::{FIRMWARE, PAYLOAD, SCENARIO_RUNNER};
 use xtask::progress::Lines;
 use xtask::qemu::{self, Qemu};
 use xtask::workspace::Workspace;
@@ -15,6 +16,8 @@ use super::Case;
 
 /// A boot takes a second or two; this is for a busy computer.
 const LIMIT: Duration = Duration::from_secs(120);
+/// For all scenarios together, which take some seconds.
+const SCENARIOS_LIMIT: Duration = Duration::from_secs(400);
 /// Where the payload looks for the end of memory.
 const MEMORY_END: u64 = 0x6300_0000;
 /// Where memory starts.
@@ -37,9 +40,53 @@ pub(crate) fn firmware(workspace: &Workspace) -> Vec<Case> {
     shapes.into_iter().map(boot).collect()
 }
 
-/// The scenarios on the emulated machine.
-pub(crate) fn scenarios(_workspace: &Workspace) -> Vec<Case> {
-    Vec::new()
+/// The scenarios on the emulated machine, as a payload in place of the hypervisor.
+pub(crate) fn scenarios(workspace: &Workspace) -> Vec<Case> {
+    let finished = Bench::new(workspace).and_then(|bench| {
+        let mut command = bench.machine(1, 1 << 30);
+        qemu::load(
+            &mut command,
+            &workspace.images().join(SCENARIO_RUNNER.file),
+            qemu::PAYLOAD,
+        );
+        child::run(&mut command, Some(SCENARIOS_LIMIT), |_| {})
+    });
+    match finished {
+        Ok(finished) => tell_scenarios(&finished.all),
+        Err(error) => vec![Case::broken("run the scenarios", &error)],
+    }
+}
+
+/// The scenarios in the runner's output. Its own count at the end tells that none is missing.
+fn tell_scenarios(output: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut count = None;
+    for line in output.lines().map(str::trim_end) {
+        if let Some(scenario) = line.strip_prefix("scenario ") {
+            if let Some((name, why)) = scenario.split_once(": FAILED: ") {
+                cases.push(Case::new(name, Err(why.to_owned())));
+            } else if let Some(name) = scenario.strip_suffix(": ok") {
+                cases.push(Case::new(name, Ok(())));
+            }
+        } else if let Some(sum) = line.strip_prefix("scenarios: ") {
+            let numbers = sum
+                .split(|c: char| !c.is_ascii_digit())
+                .filter_map(|number| number.parse::<usize>().ok());
+            count = Some(numbers.sum::<usize>());
+        }
+    }
+    if cases.is_empty() || count != Some(cases.len()) {
+        let told = cases.len();
+        let tail: Vec<_> = output.lines().rev().take(10).collect();
+        let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
+        cases.push(Case::new(
+            "all scenarios",
+            Err(format!(
+                "{told} of {count:?} are there; the end was:\n{tail}"
+            )),
+        ));
+    }
+    cases
 }
 
 struct Bench {
@@ -74,10 +121,16 @@ impl Bench {
         self.folder.join("flash")
     }
 
-    /// Boots the payload in a machine of this shape and looks at what it says.
-    fn boot(&self, cpus: u64, memory: u64) -> Result<(), String> {
+    /// A machine of this shape with the firmware in its flash.
+    fn machine(&self, cpus: u64, memory: u64) -> Command {
         let mut command = qemu::machine(&self.qemu.path, cpus, memory);
         qemu::flash(&mut command, &self.flash());
+        command
+    }
+
+    /// Boots the payload in a machine of this shape and looks at what it says.
+    fn boot(&self, cpus: u64, memory: u64) -> Result<(), String> {
+        let mut command = self.machine(cpus, memory);
         qemu::load(&mut command, Path::new(&self.payload), qemu::PAYLOAD);
         let end = MEMORY_START + memory;
         command.args([
@@ -93,5 +146,35 @@ impl Bench {
             return Ok(());
         }
         Err(format!("{}: {}", finished.status, finished.all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_are_counted() {
+        let good = "boot\nscenario A/b (c): ok\r\nscenario D: FAILED: x0 is 1: bad\nscenarios: 1 passed, 1 failed\n";
+        let cases = tell_scenarios(good);
+        assert_eq!(cases.len(), 2);
+        assert_eq!(
+            (cases[0].name.as_str(), &cases[0].result),
+            ("A/b (c)", &Ok(()))
+        );
+        assert_eq!(
+            (cases[1].name.as_str(), &cases[1].result),
+            ("D", &Err("x0 is 1: bad".to_owned()))
+        );
+        for bad in [
+            "",
+            "scenario A: ok\n",
+            "scenario A: ok\nscenarios: 2 passed, 0 failed\n",
+        ] {
+            assert!(
+                tell_scenarios(bad).iter().any(|case| case.result.is_err()),
+                "{bad}"
+            );
+        }
     }
 }
