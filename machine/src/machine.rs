@@ -225,6 +225,27 @@ impl Machine {
         self.inner.board.gpi(pa)
     }
 
+    /// Moves the granule at `pa` to the Secure physical address space behind the realm monitor's back, as the
+    /// firmware of the Secure world can do with memory that is not delegated.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory at `pa`.
+    pub fn give_to_secure_world(&self, pa: u64) {
+        self.inner
+            .firmware
+            .root
+            .gpt()
+            .protect(
+                root_monitor::memory::Range {
+                    base: pa,
+                    size: GRANULE_SIZE,
+                },
+                aarch64_formats::gpt::Gpi::Secure,
+            )
+            .expect("there is memory");
+    }
+
     /// The counter.
     pub fn counter(&self) -> u64 {
         self.inner.board.clock.now()

@@ -47,6 +47,8 @@ pub enum Operation {
     /// Reports the address at which a vCPU that CPU_ON starts begins. Its context argument is the address of the
     /// granule for its host calls.
     SecondaryEntry = 12,
+    /// Runs in the realm for ever, without an exit of its own.
+    Spin = 13,
 }
 
 impl Operation {
@@ -67,6 +69,7 @@ impl Operation {
             10 => Self::EndOfInterrupt,
             11 => Self::Mpidr,
             12 => Self::SecondaryEntry,
+            13 => Self::Spin,
             _ => return None,
         })
     }
@@ -110,6 +113,9 @@ fn carry_out<P: GuestPe>(pe: &P, operation: Operation, arguments: &[u64], report
         Operation::EndOfInterrupt => pe.end_of_interrupt(arguments[0] as u32),
         Operation::Mpidr => report[0] = pe.mpidr(),
         Operation::SecondaryEntry => report[0] = pe.secondary_entry(),
+        Operation::Spin => loop {
+            pe.counter();
+        },
     }
 }
 

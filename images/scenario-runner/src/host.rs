@@ -11,7 +11,9 @@ use cca_abi::smccc::Registers;
 use hardware::host::{Dram, Pe, Transport};
 use realm_host::SmcTransport;
 use realm_vmm::HostPe;
-use scenarios::Host;
+use scenarios::{Host, NoOtherPe};
+
+use crate::elsewhere;
 
 /// The runner's heap.
 pub(crate) const HEAP: Range<u64> = 0x4200_0000..0x4400_0000;
@@ -106,6 +108,19 @@ impl Host for ScenarioHost {
 
     fn take_interrupts(&self) {
         self.pe.borrow_mut().acknowledge_interrupts();
+    }
+
+    /// The normal world has no memory of the Secure world.
+    fn foreign(&self) -> Option<u64> {
+        None
+    }
+
+    fn start_elsewhere(&self, registers: Registers) -> Result<(), NoOtherPe> {
+        elsewhere::start(registers)
+    }
+
+    fn finish_elsewhere(&self) -> Registers {
+        elsewhere::finish(|| self.pe.borrow_mut().kick_others())
     }
 
     /// The RMM shows its state to nobody.

@@ -7,6 +7,8 @@
 extern crate alloc;
 
 #[cfg(target_os = "none")]
+mod elsewhere;
+#[cfg(target_os = "none")]
 mod host;
 #[cfg(target_os = "none")]
 mod program;

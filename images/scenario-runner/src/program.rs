@@ -1,9 +1,10 @@
 //! From the machine to the summary.
 
-use hardware::host::{Dram, Gic, Pe};
+use hardware::host::{Dram, Gic, Pe, start_pe};
 use hardware::println;
 use scenarios::run_some;
 
+use crate::elsewhere;
 use crate::host::{HEAP, MEMORY, ScenarioHost};
 
 hardware::hypervisor_program!(primary, secondary);
@@ -12,6 +13,9 @@ hardware::hypervisor_program!(primary, secondary);
 const DISTRIBUTOR: u64 = 0x0800_0000;
 const REDISTRIBUTORS: (u64, u64) = (0x080A_0000, 0xF6_0000);
 
+/// MPIDR affinity of the second PE.
+const SECOND: u64 = 1;
+
 fn primary(_device_tree: Option<&'static [u8]>) {
     let Some(mut dram) = Dram::claim() else {
         return println!("scenarios: the memory is taken");
@@ -19,14 +23,17 @@ fn primary(_device_tree: Option<&'static [u8]>) {
     dram.add(HEAP);
     dram.heap(HEAP);
     dram.add(MEMORY);
-    let (base, size) = REDISTRIBUTORS;
-    let Some(gic) = Gic::new(DISTRIBUTOR, base, size) else {
+    let Some(gic) = gic() else {
         return println!("scenarios: there is no GIC");
     };
     gic.enable();
     let Some(pe) = Pe::start(&gic, 0) else {
         return println!("scenarios: the GIC does not know this PE");
     };
+    // Scenarios that need a second PE show nothing without one.
+    if start_pe(SECOND, 1).is_err() || !elsewhere::wait_until_ready() {
+        println!("scenarios: there is no second PE");
+    }
     let host = ScenarioHost::new(dram, pe);
     let summary = run_some(
         &host,
@@ -42,5 +49,14 @@ fn primary(_device_tree: Option<&'static [u8]>) {
     );
 }
 
-/// One PE is enough for scenarios.
-fn secondary(_index: usize) {}
+fn gic() -> Option<Gic> {
+    let (base, size) = REDISTRIBUTORS;
+    Gic::new(DISTRIBUTOR, base, size)
+}
+
+/// The second PE makes calls for the first.
+fn secondary(index: usize) {
+    if let Some(pe) = gic().and_then(|gic| Pe::start(&gic, index)) {
+        elsewhere::serve(pe);
+    }
+}

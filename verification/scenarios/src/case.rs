@@ -10,6 +10,9 @@ use cca_abi::smccc::Registers;
 use crate::fixture::{Fixture, State};
 use crate::{Failure, Host};
 
+/// The variant of cases that need [`Host::foreign`].
+pub const FOREIGN: &str = "neither Non-secure nor Realm";
+
 /// The one thing that a case changes in a call that would succeed.
 #[derive(Clone, Copy)]
 pub enum Change {
@@ -23,6 +26,8 @@ pub enum Change {
     Outside,
     /// The operand names a granule in this state.
     Granule(State),
+    /// The operand names a granule in another physical address space than Non-secure and Realm.
+    Foreign,
     /// The operand has this value.
     Value(u64),
     /// The operand is XORed with this value.
@@ -187,6 +192,10 @@ impl Case {
             Change::Unaligned => call.0[operand] |= 1,
             Change::Device => call.0[operand] = fixture.host().device(),
             Change::Outside => call.0[operand] = fixture.host().outside(),
+            Change::Foreign => match fixture.host().foreign() {
+                Some(pa) => call.0[operand] = pa,
+                None => fixture.fail("the machine has no such granule"),
+            },
             Change::Granule(state) => call.0[operand] = fixture.granule_in(state),
             Change::Value(value) => call.0[operand] = value,
             Change::Flip(bits) => call.0[operand] ^= bits,

@@ -19,8 +19,10 @@ mod realm;
 mod stories;
 
 use alloc::string::String;
+use alloc::vec::Vec;
+use alloc::{format, vec};
 
-pub use case::{Case, Change, Expected};
+pub use case::{Case, Change, Expected, FOREIGN};
 pub use fixture::{Fixture, State};
 pub use puppet::Puppet;
 pub use realm::{Realm, RealmState};
@@ -61,10 +63,27 @@ pub trait Host {
     /// Takes the interrupts that are pending on this PE, so that a realm can run on.
     fn take_interrupts(&self);
 
+    /// A granule that may be delegated as far as the RMM knows, but is in neither the Non-secure nor the Realm
+    /// physical address space; `None` if the machine has no such thing.
+    fn foreign(&self) -> Option<u64>;
+
+    /// Starts a call on another PE and does not wait for it.
+    ///
+    /// # Errors
+    /// There is no other PE.
+    fn start_elsewhere(&self, registers: Registers) -> Result<(), NoOtherPe>;
+
+    /// Interrupts the other PE until its call has ended: the registers then.
+    fn finish_elsewhere(&self) -> Registers;
+
     /// A digest of the whole state behind the interface, where the machine can give one: every granule's
     /// state, granule protection, and the content of everything that is not Non-secure.
     fn snapshot(&self) -> Option<u64>;
 }
+
+/// The machine has one PE only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoOtherPe;
 
 /// Why a case did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +117,25 @@ impl Scenario {
         }
     }
 
+    /// What the scenario shows: `COMMAND/condition` for each failure condition that it brings about, or
+    /// `COMMAND/success`.
+    #[must_use]
+    pub fn covers(&self) -> Vec<String> {
+        match self {
+            Scenario::Case(case) => vec![format!("{}/{}", case.command.name(), case.condition)],
+            Scenario::Story(story) => story.covers.iter().map(|&what| what.into()).collect(),
+        }
+    }
+
+    /// Whether a machine has what the scenario needs.
+    #[must_use]
+    pub fn possible(&self, host: &dyn Host) -> bool {
+        match self {
+            Scenario::Case(case) => case.variant != FOREIGN || host.foreign().is_some(),
+            Scenario::Story(_) => true,
+        }
+    }
+
     /// Runs the scenario on a machine.
     ///
     /// # Errors
@@ -124,7 +162,8 @@ pub fn run_some(
     mut observe: impl FnMut(&Scenario, Result<(), &Failure>),
 ) -> Summary {
     let mut summary = Summary::default();
-    for scenario in scenarios().filter(|scenario| choose(scenario)) {
+    let chosen = scenarios().filter(|scenario| choose(scenario) && scenario.possible(host));
+    for scenario in chosen {
         match scenario.run(host) {
             Ok(()) => {
                 summary.passed += 1;

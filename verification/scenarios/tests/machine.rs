@@ -2,6 +2,9 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
 
 use cca_abi::smccc::Registers;
 use machine::cpu::SECONDARY_OFFSET;
@@ -10,7 +13,7 @@ use realm_guest::demo::PROGRAM_SIZE;
 use realm_guest::puppet;
 use realm_host::{PageAddress, PageCount, PageSize, PageSupply, SmcTransport};
 use realm_vmm::HostPe as _;
-use scenarios::{Host, run_some};
+use scenarios::{Host, NoOtherPe, run_some};
 
 /// First IPA of the realm that obeys, where its program starts.
 const PUPPET: u64 = 0x4000_0000;
@@ -20,6 +23,10 @@ const SECONDARY: u64 = PUPPET + SECONDARY_OFFSET;
 struct ScenarioHost {
     machine: Machine,
     pe: RefCell<HostPe>,
+    /// Calls for the other PE, and their results.
+    elsewhere: (Sender<Registers>, Receiver<Registers>),
+    /// A granule of the Secure world.
+    foreign: u64,
     /// Snapshots that were given a number: their place.
     snapshots: RefCell<Vec<Snapshot>>,
 }
@@ -27,7 +34,7 @@ struct ScenarioHost {
 impl ScenarioHost {
     fn new() -> Self {
         let machine = Machine::new(Config {
-            pes: 1,
+            pes: 2,
             dram_bytes: 64 << 20,
             page_size: PageSize::Size4K,
             time: Time::Real,
@@ -44,9 +51,30 @@ impl ScenarioHost {
             }),
         );
         let pe = machine.host_pe(0);
+        let mut other = machine.host_pe(1);
+        let (call, calls) = channel::<Registers>();
+        let (result, results) = channel();
+        thread::spawn(move || {
+            // Ends when the scenarios have ended and drop their end of the channel.
+            while let Ok(mut registers) = calls.recv() {
+                other.smc(&mut registers);
+                other.acknowledge_interrupts();
+                if result.send(registers).is_err() {
+                    break;
+                }
+            }
+        });
+        let foreign = machine
+            .supply()
+            .allocate(PageCount::ONE, 4096)
+            .expect("the machine has memory")
+            .get();
+        machine.give_to_secure_world(foreign);
         Self {
             machine,
             pe: RefCell::new(pe),
+            elsewhere: (call, results),
+            foreign,
             snapshots: RefCell::default(),
         }
     }
@@ -103,6 +131,23 @@ impl Host for ScenarioHost {
 
     fn take_interrupts(&self) {
         self.pe.borrow_mut().acknowledge_interrupts();
+    }
+
+    fn foreign(&self) -> Option<u64> {
+        Some(self.foreign)
+    }
+
+    fn start_elsewhere(&self, registers: Registers) -> Result<(), NoOtherPe> {
+        self.elsewhere.0.send(registers).map_err(|_| NoOtherPe)
+    }
+
+    fn finish_elsewhere(&self) -> Registers {
+        loop {
+            self.pe.borrow_mut().kick_others();
+            if let Ok(registers) = self.elsewhere.1.recv_timeout(Duration::from_millis(1)) {
+                return registers;
+            }
+        }
     }
 
     fn snapshot(&self) -> Option<u64> {

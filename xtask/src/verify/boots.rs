@@ -43,7 +43,7 @@ pub(crate) fn firmware(workspace: &Workspace) -> Vec<Case> {
 /// The scenarios on the emulated machine, as a payload in place of the hypervisor.
 pub(crate) fn scenarios(workspace: &Workspace) -> Vec<Case> {
     let finished = Bench::new(workspace).and_then(|bench| {
-        let mut command = bench.machine(1, 1 << 30);
+        let mut command = bench.machine(2, 1 << 30);
         qemu::load(
             &mut command,
             &workspace.images().join(SCENARIO_RUNNER.file),

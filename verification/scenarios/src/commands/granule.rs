@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use cca_abi::rmi::{Command, granule_delegate, granule_undelegate};
 
 use super::Of;
-use crate::case::{Case, Change};
+use crate::case::{Case, Change, FOREIGN};
 use crate::fixture::State;
 
 pub(super) fn cases(cases: &mut Vec<Case>) {
@@ -26,7 +26,8 @@ pub(super) fn cases(cases: &mut Vec<Case>) {
     .fails("gran_state", "rd", 1, Change::Granule(State::Rd))
     .fails("gran_state", "rec", 1, Change::Granule(State::Rec))
     .fails("gran_state", "rtt", 1, Change::Granule(State::Rtt))
-    .fails("gran_state", "data", 1, Change::Granule(State::Data));
+    .fails("gran_state", "data", 1, Change::Granule(State::Data))
+    .fails("gran_gpt", FOREIGN, 1, Change::Foreign);
 
     Of::new(cases, Command::GranuleUndelegate, |fixture| {
         granule_undelegate::Input {

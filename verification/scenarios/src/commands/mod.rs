@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use cca_abi::rmi::Command;
 use cca_abi::smccc::Registers;
 
-use crate::case::{Case, Change, Expected};
+use crate::case::{Case, Change, Expected, FOREIGN};
 use crate::fixture::{Fixture, State};
 
 /// An IPA of the protected half at which every level starts an entry.
@@ -202,6 +202,7 @@ impl<'c> Of<'c> {
         self.address(operand, align, bound)
             .fails(pas, "realm", operand, Change::Granule(State::Delegated))
             .fails(pas, "rd", operand, Change::Granule(State::Rd))
+            .fails(pas, FOREIGN, operand, Change::Foreign)
     }
 
     fn address(&mut self, operand: usize, align: &'static str, bound: &'static str) -> &mut Self {

@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
+use cca_abi::rmi::feature_register::FeatureRegister0;
 use cca_abi::rmi::params::rec_offset;
 use cca_abi::rmi::run::{enter_flags, enter_offset};
-use cca_abi::rmi::{Command, rec_aux_count, rec_destroy, rec_enter};
+use cca_abi::rmi::{Command, features, rec_aux_count, rec_destroy, rec_enter};
 
 use super::Of;
 use crate::case::{Case, Change};
@@ -112,6 +113,17 @@ fn create(cases: &mut Vec<Case>) {
             }
         }),
     )
+    .fails_after("num_recs", "2^MAX_RECS_ORDER - 1", |fixture| {
+        let realm = fixture.realm();
+        let features = fixture
+            .call(Command::Features, features::Input { index: 0 }.encode())
+            .0[1];
+        let most = u64::from(FeatureRegister0::decode(features).max_recs());
+        for index in 0..most {
+            fixture.rec(realm.rd, index, false);
+        }
+        Realm::rec_create(fixture, realm.rd, most, false)
+    })
     .fails("num_aux", "17", 3, Change::Word(NUM_AUX, 17))
     .fails("num_aux", "2^64 - 1", 3, Change::Word(NUM_AUX, u64::MAX));
 }

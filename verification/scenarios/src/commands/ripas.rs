@@ -32,6 +32,17 @@ fn set_call(fixture: &mut Fixture<'_>) -> Registers {
     .encode()
 }
 
+/// [`set_call`] with one operand changed.
+fn changed(
+    fixture: &mut Fixture<'_>,
+    operand: usize,
+    change: fn(&mut Fixture<'_>, u64) -> u64,
+) -> Registers {
+    let mut call = set_call(fixture);
+    call.0[operand] = change(fixture, call.0[operand]);
+    call
+}
+
 pub(super) fn cases(cases: &mut Vec<Case>) {
     Of::new(cases, Command::RttInitRipas, |fixture| {
         let realm = fixture.realm();
@@ -106,6 +117,24 @@ pub(super) fn cases(cases: &mut Vec<Case>) {
             let mut call = set_call(fixture);
             call.0[4] |= 1;
             call
+        })
+        .fails_after("rd_align", "", |fixture| {
+            changed(fixture, 1, |_, rd| rd | 1)
+        })
+        .fails_after("rd_bound", "device", |fixture| {
+            changed(fixture, 1, |fixture, _| fixture.host().device())
+        })
+        .fails_after("rd_bound", "outside", |fixture| {
+            changed(fixture, 1, |fixture, _| fixture.host().outside())
+        })
+        .fails_after("rec_align", "", |fixture| {
+            changed(fixture, 2, |_, rec| rec | 1)
+        })
+        .fails_after("rec_bound", "device", |fixture| {
+            changed(fixture, 2, |fixture, _| fixture.host().device())
+        })
+        .fails_after("rec_bound", "outside", |fixture| {
+            changed(fixture, 2, |fixture, _| fixture.host().outside())
         })
         .fails_after("rd_state", "delegated", |fixture| {
             let mut call = set_call(fixture);

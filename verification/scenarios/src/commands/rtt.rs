@@ -54,6 +54,7 @@ fn create(cases: &mut Vec<Case>) {
             .encode()
         })
         .delegated(2, ["rtt_align", "rtt_bound", "rtt_state"])
+        .fails("rtt_bound2", "2^48", 2, Change::Value(1 << 48))
         .realm_descriptor(1)
         .fails("level_bound", "start level", 4, level(1))
         .fails("level_bound", "level 0", 4, level(0))

@@ -71,6 +71,7 @@ pub(super) fn cases(cases: &mut Vec<Case>) {
     .fails("attr_valid", "NS bit", 4, Change::Flip(1 << 55))
     .fails("attr_valid", "execute never", 4, Change::Flip(1 << 54))
     .fails("attr_valid", "shareability", 4, Change::Flip(3 << 8))
+    .fails("addr_bound", "2^48", 4, Change::Flip(1 << 48))
     .fails("ipa_align", "", 2, Change::Unaligned)
     .fails("ipa_bound", "protected", 2, Change::Value(IPA))
     .fails("ipa_bound", "outside", 2, Change::Value(1 << IPA_BITS))

@@ -24,34 +24,42 @@ const SF: u64 = 1 << 15;
 pub(super) const STORIES: &[Story] = &[
     Story {
         name: "RMI_REC_ENTER/emulated read",
+        covers: &["RMI_REC_ENTER/success"],
         tell: emulated_read,
     },
     Story {
         name: "RMI_REC_ENTER/emulated write",
+        covers: &["RMI_REC_ENTER/success"],
         tell: emulated_write,
     },
     Story {
         name: "RMI_REC_ENTER/rec_mmio after another exit",
+        covers: &["RMI_REC_ENTER/rec_mmio"],
         tell: no_emulation,
     },
     Story {
         name: "RMI_REC_ENTER/shared memory",
+        covers: &["RMI_REC_ENTER/success"],
         tell: shared_memory,
     },
     Story {
         name: "RMI_REC_ENTER/unpopulated memory",
+        covers: &["RMI_REC_ENTER/success"],
         tell: unpopulated,
     },
     Story {
         name: "RMI_REC_ENTER/host call carries 31 registers both ways",
+        covers: &["RSI_HOST_CALL/success", "RMI_REC_ENTER/success"],
         tell: host_call,
     },
     Story {
         name: "RMI_REC_ENTER/WFI exits if the host asks",
+        covers: &["RMI_REC_ENTER/success"],
         tell: wait,
     },
     Story {
         name: "RMI_REC_ENTER/virtual timer",
+        covers: &["RMI_REC_ENTER/success"],
         tell: timer,
     },
 ];

@@ -5,6 +5,7 @@ mod exits;
 mod psci;
 mod ripas;
 mod rsi;
+mod running;
 
 use alloc::format;
 
@@ -20,6 +21,8 @@ use crate::{Failure, Host};
 pub struct Story {
     /// What it shows: the command or function, then the condition or behaviour.
     pub name: &'static str,
+    /// The failure conditions that it brings about: `COMMAND/condition`.
+    pub covers: &'static [&'static str],
     /// Tells it; what is not as it must be is told to the fixture.
     pub(crate) tell: fn(&mut Fixture<'_>),
 }
@@ -48,10 +51,16 @@ impl Story {
 }
 
 pub(crate) fn all() -> impl Iterator<Item = Story> {
-    [rsi::STORIES, psci::STORIES, ripas::STORIES, exits::STORIES]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        rsi::STORIES,
+        psci::STORIES,
+        ripas::STORIES,
+        exits::STORIES,
+        running::STORIES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 impl Fixture<'_> {

@@ -22,46 +22,79 @@ const REC: u64 = 3;
 pub(super) const STORIES: &[Story] = &[
     Story {
         name: "PSCI_VERSION and PSCI_FEATURES/answered by the RMM",
+        covers: &[
+            "PSCI_VERSION/success",
+            "PSCI_FEATURES/success",
+            "PSCI_FEATURES/unknown",
+        ],
         tell: version,
     },
     Story {
         name: "PSCI_CPU_ON/refused without an exit",
+        covers: &[
+            "PSCI_CPU_ON/entry",
+            "PSCI_CPU_ON/mpidr",
+            "PSCI_CPU_ON/runnable",
+        ],
         tell: cpu_on_refused,
     },
     Story {
         name: "PSCI_CPU_ON/completed by the host",
+        covers: &[
+            "PSCI_CPU_ON/success",
+            "RMI_PSCI_COMPLETE/success",
+            "RMI_PSCI_COMPLETE/status",
+            "RMI_REC_ENTER/rec_runnable",
+        ],
         tell: cpu_on,
     },
     Story {
         name: "PSCI_CPU_ON/denied by the host",
+        covers: &["PSCI_CPU_ON/host_denied", "RMI_PSCI_COMPLETE/success"],
         tell: cpu_on_denied,
     },
     Story {
         name: "RMI_PSCI_COMPLETE/owner, target and status",
+        covers: &[
+            "RMI_PSCI_COMPLETE/owner",
+            "RMI_PSCI_COMPLETE/target",
+            "RMI_PSCI_COMPLETE/status",
+            "RMI_PSCI_COMPLETE/pending",
+        ],
         tell: complete_refused,
     },
     Story {
         name: "RMI_REC_ENTER/rec_psci",
+        covers: &["RMI_REC_ENTER/rec_psci"],
         tell: pending,
     },
     Story {
         name: "PSCI_AFFINITY_INFO/on and off",
+        covers: &[
+            "PSCI_AFFINITY_INFO/success",
+            "PSCI_AFFINITY_INFO/level",
+            "PSCI_AFFINITY_INFO/target",
+        ],
         tell: affinity_info,
     },
     Story {
         name: "PSCI_CPU_OFF/REC is not runnable",
+        covers: &["PSCI_CPU_OFF/success", "RMI_REC_ENTER/rec_runnable"],
         tell: cpu_off,
     },
     Story {
         name: "PSCI_CPU_SUSPEND/exit, then success",
+        covers: &["PSCI_CPU_SUSPEND/success"],
         tell: cpu_suspend,
     },
     Story {
         name: "PSCI_SYSTEM_OFF/RMI_REC_ENTER system_off",
+        covers: &["PSCI_SYSTEM_OFF/success", "RMI_REC_ENTER/system_off"],
         tell: system_off,
     },
     Story {
         name: "PSCI_SYSTEM_RESET/RMI_REC_ENTER system_off",
+        covers: &["PSCI_SYSTEM_RESET/success", "RMI_REC_ENTER/system_off"],
         tell: system_reset,
     },
 ];

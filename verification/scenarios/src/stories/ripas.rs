@@ -17,26 +17,41 @@ const RAM: u64 = 1;
 pub(super) const STORIES: &[Story] = &[
     Story {
         name: "RMI_RTT_SET_RIPAS/success, whole and in parts",
+        covers: &["RMI_RTT_SET_RIPAS/success", "RSI_IPA_STATE_SET/success"],
         tell: whole,
     },
     Story {
         name: "RMI_RTT_SET_RIPAS/base_bound, top_bound, rec_owner and size_valid",
+        covers: &[
+            "RMI_RTT_SET_RIPAS/size_valid",
+            "RMI_RTT_SET_RIPAS/top_gran_align",
+            "RMI_RTT_SET_RIPAS/base_bound",
+            "RMI_RTT_SET_RIPAS/top_bound",
+            "RMI_RTT_SET_RIPAS/rec_owner",
+        ],
         tell: refused,
     },
     Story {
         name: "RMI_RTT_SET_RIPAS/DESTROYED is left alone unless the realm permits",
+        covers: &["RMI_RTT_SET_RIPAS/no_progress"],
         tell: destroyed,
     },
     Story {
         name: "RSI_IPA_STATE_SET/the host rejects RAM",
+        covers: &["RSI_IPA_STATE_SET/success"],
         tell: rejected,
     },
     Story {
         name: "RSI_IPA_STATE_SET/the host does nothing",
+        covers: &["RSI_IPA_STATE_SET/success"],
         tell: nothing,
     },
     Story {
         name: "RMI_RTT_SET_RIPAS/RTT when no entry fits the range",
+        covers: &[
+            "RMI_RTT_SET_RIPAS/no_progress",
+            "RMI_RTT_SET_RIPAS/base_align",
+        ],
         tell: no_progress,
     },
 ];

@@ -13,38 +13,72 @@ use crate::realm::{IPA_BITS, UNPROTECTED};
 pub(super) const STORIES: &[Story] = &[
     Story {
         name: "RSI_VERSION/success and incompatible",
+        covers: &["RSI_VERSION/success", "RSI_VERSION/incompatible"],
         tell: version,
     },
     Story {
         name: "RSI_FEATURES/every index reads zero",
+        covers: &["RSI_FEATURES/success"],
         tell: features,
     },
     Story {
         name: "RSI_MEASUREMENT_READ/index",
+        covers: &["RSI_MEASUREMENT_READ/success", "RSI_MEASUREMENT_READ/index"],
         tell: measurement_read,
     },
     Story {
         name: "RSI_MEASUREMENT_EXTEND/index, size and effect",
+        covers: &[
+            "RSI_MEASUREMENT_EXTEND/success",
+            "RSI_MEASUREMENT_EXTEND/index",
+            "RSI_MEASUREMENT_EXTEND/size",
+        ],
         tell: measurement_extend,
     },
     Story {
         name: "RSI_REALM_CONFIG/addr_align, addr_bound and content",
+        covers: &[
+            "RSI_REALM_CONFIG/success",
+            "RSI_REALM_CONFIG/addr_align",
+            "RSI_REALM_CONFIG/addr_bound",
+            "RSI_REALM_CONFIG/empty",
+        ],
         tell: realm_config,
     },
     Story {
         name: "RSI_IPA_STATE_GET/ranges",
+        covers: &[
+            "RSI_IPA_STATE_GET/success",
+            "RSI_IPA_STATE_GET/base_align",
+            "RSI_IPA_STATE_GET/top_align",
+            "RSI_IPA_STATE_GET/size_valid",
+            "RSI_IPA_STATE_GET/rgn_bound",
+        ],
         tell: ipa_state_get,
     },
     Story {
         name: "RSI_IPA_STATE_SET/refused without an exit",
+        covers: &[
+            "RSI_IPA_STATE_SET/ripas_valid",
+            "RSI_IPA_STATE_SET/base_align",
+            "RSI_IPA_STATE_SET/top_align",
+            "RSI_IPA_STATE_SET/size_valid",
+            "RSI_IPA_STATE_SET/rgn_bound",
+        ],
         tell: ipa_state_set_refused,
     },
     Story {
         name: "RSI_HOST_CALL/addr_align and addr_bound",
+        covers: &[
+            "RSI_HOST_CALL/addr_align",
+            "RSI_HOST_CALL/addr_bound",
+            "RSI_HOST_CALL/empty",
+        ],
         tell: host_call_refused,
     },
     Story {
         name: "SMC/unknown functions are not supported",
+        covers: &["SMC/success"],
         tell: unknown,
     },
 ];

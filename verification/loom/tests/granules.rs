@@ -1,0 +1,191 @@
+//! The lock and the count of a granule.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::AtomicU16;
+use loom::thread;
+use loom_models::GranuleWord;
+use realm_monitor::granule::GranuleState::{self, Delegated, Rd, Rec, Rtt, Undelegated};
+use realm_monitor::granule::word;
+
+/// A granule and its content. The checker complains if two PEs are at the content at once, or if one is there that
+/// does not see what the last one did.
+struct Granule {
+    word: GranuleWord,
+    content: UnsafeCell<()>,
+}
+
+impl Granule {
+    /// A granule that nobody has locked, in this state.
+    fn new(state: GranuleState) -> Arc<Self> {
+        let word = GranuleWord(AtomicU16::new(0));
+        word::set_state(&word, state);
+        word::unlock(&word);
+        Arc::new(Self {
+            word,
+            content: UnsafeCell::new(()),
+        })
+    }
+
+    fn lock_in(&self, state: GranuleState) -> bool {
+        word::lock_in(&self.word, state, thread::yield_now)
+    }
+
+    fn unlock(&self) {
+        word::unlock(&self.word);
+    }
+
+    fn write(&self) {
+        self.content.with_mut(|_| ());
+    }
+
+    fn state(&self) -> Option<GranuleState> {
+        word::state(&self.word)
+    }
+}
+
+#[test]
+fn one_pe_at_a_time_has_the_lock() {
+    loom::model(|| {
+        let granule = Granule::new(Delegated);
+        let other = Arc::clone(&granule);
+        let work = |granule: &Granule| {
+            assert!(granule.lock_in(Delegated));
+            granule.write();
+            granule.unlock();
+        };
+        let thread = thread::spawn(move || work(&other));
+        work(&granule);
+        thread.join().expect("no panic");
+    });
+}
+
+#[test]
+fn one_of_two_commands_gets_a_delegated_granule() {
+    loom::model(|| {
+        let granule = Granule::new(Delegated);
+        let other = Arc::clone(&granule);
+        let take = |granule: &Granule, state| {
+            let taken = granule.lock_in(Delegated);
+            if taken {
+                granule.write();
+                word::set_state(&granule.word, state);
+                granule.unlock();
+            }
+            taken
+        };
+        let thread = thread::spawn(move || take(&other, Rd));
+        let rtt = take(&granule, Rtt);
+        let rd = thread.join().expect("no panic");
+        assert!(rd != rtt, "exactly one of them");
+        assert_eq!(granule.state(), Some(if rd { Rd } else { Rtt }));
+    });
+}
+
+#[test]
+fn undelegation_and_delegation_take_turns() {
+    loom::model(|| {
+        let granule = Granule::new(Undelegated);
+        let other = Arc::clone(&granule);
+        let thread = thread::spawn(move || {
+            if other.lock_in(Delegated) {
+                word::set_state(&other.word, Undelegated);
+                other.unlock();
+                return true;
+            }
+            false
+        });
+        assert!(granule.lock_in(Undelegated));
+        granule.write();
+        word::set_state(&granule.word, Delegated);
+        granule.unlock();
+        let undelegated = thread.join().expect("no panic");
+        let state = if undelegated { Undelegated } else { Delegated };
+        assert_eq!(granule.state(), Some(state));
+    });
+}
+
+/// RMI_REC_ENTER: takes the REC by its count, runs without the lock, and gives it back without the lock. Whether the
+/// REC ran.
+fn enter(rec: &Granule) -> bool {
+    if !rec.lock_in(Rec) {
+        return false;
+    }
+    let free = word::count(&rec.word) == 0;
+    if free {
+        word::add(&rec.word, 1);
+    }
+    rec.unlock();
+    if free {
+        rec.write();
+        word::subtract(&rec.word, 1);
+    }
+    free
+}
+
+/// RMI_REC_DESTROY. Whether the REC is gone.
+fn destroy(rec: &Granule) -> bool {
+    if !rec.lock_in(Rec) {
+        return false;
+    }
+    let free = word::count(&rec.word) == 0;
+    if free {
+        rec.write();
+        word::set_state(&rec.word, Delegated);
+    }
+    rec.unlock();
+    free
+}
+
+#[test]
+fn a_rec_runs_on_one_pe_only() {
+    loom::model(|| {
+        let rec = Granule::new(Rec);
+        let other = Arc::clone(&rec);
+        let thread = thread::spawn(move || enter(&other));
+        let first = enter(&rec);
+        let second = thread.join().expect("no panic");
+        assert!(first || second);
+        assert_eq!(word::count(&rec.word), 0);
+    });
+}
+
+#[test]
+fn a_rec_that_runs_is_not_destroyed() {
+    loom::model(|| {
+        let rec = Granule::new(Rec);
+        let other = Arc::clone(&rec);
+        let thread = thread::spawn(move || enter(&other));
+        let gone = destroy(&rec);
+        let ran = thread.join().expect("no panic");
+        assert!(gone || ran, "one of them is first");
+        assert_eq!(rec.state(), Some(if gone { Delegated } else { Rec }));
+    });
+}
+
+#[test]
+fn counts_are_kept_whoever_holds_the_lock() {
+    loom::model(|| {
+        let rd = Granule::new(Rd);
+        word::add(&rd.word, 2);
+        // Two RECs of the realm go while a command has the realm's descriptor.
+        let threads = [0, 1].map(|_| {
+            let rd = Arc::clone(&rd);
+            thread::spawn(move || {
+                rd.content.with(|_| ());
+                word::subtract(&rd.word, 1);
+            })
+        });
+        assert!(rd.lock_in(Rd));
+        if word::count(&rd.word) == 0 {
+            // RMI_REALM_DESTROY: it sees everything that the last users did.
+            rd.write();
+        }
+        rd.unlock();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().expect("no panic"));
+        assert_eq!(word::count(&rd.word), 0);
+        assert_eq!(rd.state(), Some(Rd));
+    });
+}

@@ -1,0 +1,61 @@
+//! The set of VMIDs.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::AtomicU32;
+use loom::thread;
+use loom_models::VmidWord;
+use realm_monitor::realm::vmid::{give_back, take};
+
+/// A word of the set, and the translations of the realm that has the VMID of its bit 3.
+struct Set {
+    word: VmidWord,
+    translations: UnsafeCell<()>,
+}
+
+fn set() -> Arc<Set> {
+    Arc::new(Set {
+        word: VmidWord(AtomicU32::new(0)),
+        translations: UnsafeCell::new(()),
+    })
+}
+
+#[test]
+fn no_two_realms_have_the_same_vmid() {
+    loom::model(|| {
+        let set = set();
+        let live = |set: &Set| {
+            let taken = take(&set.word, 1 << 3);
+            if taken {
+                // As long as it is taken, and with the invalidations of the last realm behind it.
+                set.translations.with_mut(|_| ());
+                give_back(&set.word, 1 << 3);
+            }
+            taken
+        };
+        let other = Arc::clone(&set);
+        let thread = thread::spawn(move || live(&other));
+        let first = live(&set);
+        let second = thread.join().expect("no panic");
+        assert!(first || second);
+        assert!(take(&set.word, 1 << 3), "given back by all");
+    });
+}
+
+#[test]
+fn neighbours_do_not_touch_each_other() {
+    loom::model(|| {
+        let set = set();
+        let other = Arc::clone(&set);
+        assert!(take(&set.word, 1 << 3));
+        let thread = thread::spawn(move || {
+            assert!(take(&other.word, 1 << 4));
+            give_back(&other.word, 1 << 4);
+            assert!(take(&other.word, 1 << 5));
+        });
+        give_back(&set.word, 1 << 3);
+        thread.join().expect("no panic");
+        assert!(take(&set.word, 1 << 3) && take(&set.word, 1 << 4));
+        assert!(!take(&set.word, 1 << 5), "it was taken");
+    });
+}
