@@ -1,0 +1,46 @@
+//! The development identity: a platform attestation key that anybody can compute.
+//!
+//! A machine with a root of trust keeps its attestation key in hardware. An emulated one has nothing to keep a
+//! secret in, so its key is derived from a 32-byte seed that is part of the firmware image. With
+//! [`DEFAULT_SEED`] the key is known to the whole world: tokens signed with it show that the chain works, and prove
+//! nothing about where a realm runs.
+
+use sha2::{Digest, Sha384};
+
+use crate::sign::{Key, PRIVATE_KEY_SIZE};
+
+/// Size of a seed in bytes.
+pub const SEED_SIZE: usize = 32;
+
+/// The seed of images that were built without one. Not a secret.
+pub const DEFAULT_SEED: [u8; SEED_SIZE] = *b"Suzerain: development, no secret";
+
+/// What every derivation is labelled with.
+pub const LABEL: &[u8] = b"Suzerain development identity; not a secret";
+
+/// The platform attestation key (CPAK) of a seed.
+#[must_use]
+pub fn platform_key(seed: &[u8; SEED_SIZE]) -> Key {
+    derive(seed, b"platform attestation key")
+}
+
+/// A P-384 key from a seed: the first of SHA-384(label, 0, purpose, 0, seed, counter) with counter 0, 1, … as 4
+/// bytes, big-endian, that is a private scalar.
+fn derive(seed: &[u8; SEED_SIZE], purpose: &[u8]) -> Key {
+    let mut counter = 0_u32;
+    loop {
+        let scalar: [u8; PRIVATE_KEY_SIZE] = Sha384::new()
+            .chain_update(LABEL)
+            .chain_update([0])
+            .chain_update(purpose)
+            .chain_update([0])
+            .chain_update(seed)
+            .chain_update(counter.to_be_bytes())
+            .finalize()
+            .into();
+        match Key::from_scalar(&scalar) {
+            Some(key) => return key,
+            None => counter += 1,
+        }
+    }
+}
