@@ -14,6 +14,7 @@ extern crate alloc;
 mod case;
 mod commands;
 mod fixture;
+pub mod priorities;
 mod puppet;
 mod realm;
 mod stories;
@@ -151,6 +152,7 @@ impl Scenario {
 /// All scenarios: the cases command by command, then the stories.
 pub fn scenarios() -> impl Iterator<Item = Scenario> {
     commands::all()
+        .chain(priorities::cases())
         .map(Scenario::Case)
         .chain(stories::all().map(Scenario::Story))
 }

@@ -3,7 +3,7 @@
 use cca_abi::mpidr::architectural_from_index;
 use cca_abi::psci::{Function, VERSION_1_1, code};
 use cca_abi::rmi::run::{ExitReason, RecEnter};
-use cca_abi::rmi::{Command, psci_complete};
+use cca_abi::rmi::{Command, psci_complete, rec_enter};
 use cca_abi::smccc::Registers;
 use realm_guest::puppet::{Operation, SMC_REGISTERS};
 
@@ -267,6 +267,7 @@ fn pending(fixture: &mut Fixture<'_>) {
     let before = fixture.host().snapshot();
     let (x0, _) = puppet.enter(fixture, 0, &RecEnter::default());
     fixture.equal("entering while the request is pending", x0, REC);
+    run_page_first(fixture, puppet.recs[0]);
     fixture.equal("state", fixture.host().snapshot(), before);
     complete(fixture, &puppet, code::SUCCESS);
     let answer = result(fixture, &puppet);
@@ -334,6 +335,18 @@ fn cpu_suspend(fixture: &mut Fixture<'_>) {
     fixture.equal("CPU_SUSPEND", report[1].cast_signed(), code::SUCCESS);
 }
 
+/// A bad run page has to be reported before the REC or the realm is looked at.
+fn run_page_first(fixture: &mut Fixture<'_>, rec: u64) {
+    let device = fixture.host().device();
+    for (what, run_ptr) in [
+        ("run_align", rec | 1),
+        ("run_bound", device),
+        ("run_pas", rec),
+    ] {
+        fixture.refused(what, rec_enter::Input { rec, run_ptr }.encode(), INPUT);
+    }
+}
+
 fn turned_off(fixture: &mut Fixture<'_>, function: Function) {
     let puppet = Puppet::new(fixture, 2);
     let off = call(function, &[]);
@@ -343,6 +356,7 @@ fn turned_off(fixture: &mut Fixture<'_>, function: Function) {
     for index in 0..2 {
         let (x0, _) = puppet.enter(fixture, index, &RecEnter::default());
         fixture.equal("entering a REC of a realm that is off", x0, REALM_OFF);
+        run_page_first(fixture, puppet.recs[index]);
     }
 }
 

@@ -238,6 +238,22 @@ fn no_progress(fixture: &mut Fixture<'_>) {
         input(&puppet, base, base + 0x1000).encode(),
         0x104,
     );
+    // Two conditions at once: the first has to be reported.
+    fixture.refused(
+        "top_gran_align before no_progress",
+        input(&puppet, base, base + 1).encode(),
+        INPUT,
+    );
+    let other = input(&puppet, base + 0x1000, base + 0x1000 + 0x1000);
+    fixture.refused(
+        "base_bound before base_align",
+        rtt_set_ripas::Input {
+            top: base + 0x2000,
+            ..other
+        }
+        .encode(),
+        INPUT,
+    );
     let told = answer(fixture, &puppet, 0);
     fixture.equal("what the realm is told", told, [SUCCESS, base, 0]);
     ask(

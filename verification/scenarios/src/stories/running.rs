@@ -110,6 +110,17 @@ fn running(fixture: &mut Fixture<'_>) {
             ));
         }
     }
+    let device = fixture.host().device();
+    let delegated = fixture.delegated();
+    for (what, run_ptr) in [
+        ("run_align before rec_state", run_ptr | 1),
+        ("run_bound before rec_state", device),
+        ("run_pas before rec_state", delegated),
+    ] {
+        let mut registers = rec_enter::Input { rec, run_ptr }.encode();
+        fixture.host().smc(&mut registers);
+        fixture.equal(what, registers.0[0], INPUT);
+    }
     let finished = fixture.host().finish_elsewhere();
     fixture.equal("X0 of RMI_REC_ENTER on the other PE", finished.0[0], 0);
 }
