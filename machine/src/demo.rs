@@ -78,6 +78,8 @@ impl Machine {
                 outcome: Outcome::Error,
                 error: None,
                 rim: String::new(),
+                token: None,
+                challenge: None,
                 recs: Vec::new(),
                 granules: Default::default(),
             });

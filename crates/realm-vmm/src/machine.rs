@@ -86,6 +86,8 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                 outcome: Outcome::Error,
                 error: Some(error),
                 rim: String::new(),
+                token: None,
+                challenge: None,
                 recs: Vec::new(),
                 granules: granules(host),
             };
@@ -284,6 +286,8 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             outcome: end.outcome,
             error: end.error,
             rim: self.rim.clone(),
+            token: None,
+            challenge: None,
             recs: recs.collect(),
             granules,
         }

@@ -132,6 +132,8 @@ fn failed(why: String) -> Report {
         outcome: Outcome::Error,
         error: Some(why),
         rim: String::new(),
+        token: None,
+        challenge: None,
         recs: Vec::new(),
         granules: GranuleReport::default(),
     };
