@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering, fence};
 
 use aarch64_formats::gpt::AddressSpace;
 use cca_abi::el3;
@@ -12,6 +12,7 @@ use root_monitor::{Action, RootMonitor, World};
 
 use crate::board::{Board, NoAccess};
 use crate::cpu::state::ICH_VTR;
+use crate::firmware::SHARED_BUFFER;
 use crate::guests::Identity;
 use crate::memory::{GRANULE_SIZE, Page};
 use crate::protection::PhysicalAddressSpace;
@@ -72,6 +73,12 @@ impl root_monitor::Platform for RootPlatform {
     fn wake(&self, pe: usize) {
         self.woken[pe].store(true, Ordering::Release);
     }
+
+    fn shared_buffer(&self) -> &[AtomicU64; cca_abi::GRANULE_WORDS] {
+        self.board
+            .page(SHARED_BUFFER, PhysicalAddressSpace::Realm)
+            .expect("the shared buffer is Realm memory")
+    }
 }
 
 /// The root monitor of a machine.
@@ -97,7 +104,10 @@ pub(crate) fn features() -> CpuFeatures {
         vmid16: true,
         num_bps: 5,
         num_wps: 3,
+        sve_vl: Some(15),
+        pmu_counters: Some(6),
         ich_vtr: ICH_VTR,
+        gic_extended_ranges: false,
         ids: IdRegisters {
             pfr0: 0x1311_0011_2111_2222,
             pfr1: 0x0000_0010_0100_0121,

@@ -109,8 +109,14 @@ pub struct CpuFeatures {
     pub num_bps: u8,
     /// Number of watchpoints minus one (ID_AA64DFR0_EL1.WRPs).
     pub num_wps: u8,
+    /// Length of the longest SVE vectors in units of 128 bits, minus one; `None` without SVE.
+    pub sve_vl: Option<u8>,
+    /// Number of event counters of the PMU (PMCR_EL0.N); `None` without the architected PMU.
+    pub pmu_counters: Option<u8>,
     /// ICH_VTR_EL2 of the GIC CPU interface.
     pub ich_vtr: u64,
+    /// Whether the GIC has the extended ranges of PPIs and SPIs (ICC_CTLR_EL1.ExtRange).
+    pub gic_extended_ranges: bool,
     /// The raw identification registers.
     pub ids: IdRegisters,
 }

@@ -37,6 +37,19 @@ fn features_follow_the_machine() {
         max_recs_order: 10,
     };
     assert_eq!(register, expected);
+    let vectors = Machine::new(CpuFeatures {
+        sve_vl: Some(15),
+        pmu_counters: Some(6),
+        ..usual_cpu()
+    });
+    assert_eq!(
+        FeatureRegister0::decode(vectors.call(Features, &[0]).ok().x.0[1]),
+        FeatureRegister0 {
+            sve_vl: Some(15),
+            pmu_num_ctrs: Some(6),
+            ..expected
+        }
+    );
     for index in [1, u64::MAX] {
         assert_eq!(machine.call(Features, &[index]).ok().x.0[1], 0);
     }

@@ -1,6 +1,7 @@
 //! What the PEs of this machine can do, from their identification registers.
 
 use crate::read_sysreg;
+use crate::rmm::simd;
 use realm_monitor::platform::{CpuFeatures, IdRegisters};
 
 /// Bits 4 * `field` to 4 * `field` + 3.
@@ -32,6 +33,7 @@ pub fn features() -> CpuFeatures {
         mmfr4: read_sysreg!("s3_0_c0_c7_4"),
         midr: read_sysreg!("midr_el1"),
     };
+    let optional = Optional::of(&ids);
     let range = (field(ids.mmfr0, 0) as usize).min(PA_BITS.len() - 1);
     CpuFeatures {
         pa_bits: PA_BITS[range],
@@ -43,7 +45,14 @@ pub fn features() -> CpuFeatures {
         vmid16: field(ids.mmfr1, 1) == 2,
         num_bps: field(ids.dfr0, 3) as u8,
         num_wps: field(ids.dfr0, 5) as u8,
+        sve_vl: optional.sve.then(simd::longest_vectors),
+        // PMCR_EL0.N
+        pmu_counters: optional
+            .pmu
+            .then(|| (read_sysreg!("pmcr_el0") >> 11 & 0x1F) as u8),
         ich_vtr: read_sysreg!("s3_4_c12_c11_1"),
+        // ICC_CTLR_EL1.ExtRange
+        gic_extended_ranges: read_sysreg!("s3_0_c12_c12_4") & 1 << 19 != 0,
         ids,
     }
 }

@@ -6,7 +6,7 @@
 //! * [`vectors`], [`fault`]: exceptions, from a realm and of the RMM itself.
 //! * `memory`: memcpy and memset.
 //! * [`machine`], [`non_secure`], [`tlb`], [`cpu`], [`smc`]: what [`realm_monitor::platform::Platform`] asks for.
-//! * [`pe`], [`el1`], [`gic`], [`simd`]: what [`realm_monitor::platform::ProcessingElement`] asks for: the switch into
+//! * [`pe`], [`el1`], [`gic`], [`simd`], [`pmu`], [`debug`]: what [`realm_monitor::platform::ProcessingElement`] asks for: the switch into
 //!   a realm and back.
 //!
 //! Concurrency: a PE touches only its own [`per_pe::PeArea`]; what is shared is either constant after cold boot (tables,
@@ -14,6 +14,7 @@
 
 pub mod boot;
 pub mod cpu;
+pub mod debug;
 pub mod el1;
 pub mod entry;
 pub mod fault;
@@ -24,6 +25,7 @@ pub mod mmu;
 pub mod non_secure;
 pub mod pe;
 pub mod per_pe;
+pub mod pmu;
 pub mod simd;
 pub mod smc;
 pub mod tlb;

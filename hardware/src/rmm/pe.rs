@@ -6,16 +6,17 @@
 
 use crate::common::barrier::isb;
 use crate::rmm::cpu::Optional;
+use crate::rmm::debug::{self, HostDebug};
 use crate::rmm::el1::{self, HostRegisters};
 use crate::rmm::entry::HCR_MONITOR;
-use crate::rmm::gic;
-use crate::rmm::simd::{FP_ON, HostSimd};
+use crate::rmm::simd::{FP_ON, HostSimd, SVE_ON};
+use crate::rmm::{gic, pmu};
 use crate::{read_sysreg, write_sysreg};
 use core::arch::{asm, global_asm};
 use realm_monitor::platform::{CpuFeatures, Exception, ProcessingElement, RecContext, Stage2};
 use realm_monitor::rec::layout::{
-    CNTHCTL_EL2, CPTR_EL2, GPRS, HCR_EL2, MDCR_EL2, PC, PE_PRIVATE, PSTATE, SysReg, VMPIDR_EL2,
-    VSESR_EL2,
+    CNTHCTL_EL2, CPTR_EL2, GPRS, HCR_EL2, MDCR_EL2, PC, PE_PRIVATE, PSTATE, SVE_VECTORS, SysReg,
+    VMPIDR_EL2, VSESR_EL2,
 };
 
 global_asm!(
@@ -113,6 +114,8 @@ const VSE: u64 = 1 << 8;
 
 /// Exception class of a trapped FP or Advanced SIMD access.
 const EC_FP: u64 = 0x07;
+/// Exception class of a trapped SVE access.
+const EC_SVE: u64 = 0x19;
 /// Exception class of a trapped SME access, or of what streaming mode does not allow.
 const EC_SME: u64 = 0x1D;
 
@@ -127,12 +130,16 @@ pub struct Pe {
     loaded: bool,
     /// Whether a realm's SIMD registers are in the PE.
     simd_loaded: bool,
+    /// Whether a realm's breakpoints and watchpoints are in the PE.
+    debug_loaded: bool,
     /// Address of the REC that ran here last; 0 if none did.
     last_rec: usize,
     /// Whether the PE may hold stage 1 translations that are not those of the REC that is loaded.
     stale: bool,
     host: HostRegisters,
     host_simd: HostSimd,
+    host_debug: HostDebug,
+    host_pmu: pmu::Registers,
 }
 
 impl Pe {
@@ -142,29 +149,38 @@ impl Pe {
         Self {
             optional,
             gic: gic::Registers::of(features.ich_vtr),
-            // PMCR_EL0.N
-            counters: if optional.pmu {
-                read_sysreg!("pmcr_el0") >> 11 & 0x1F
-            } else {
-                0
-            },
+            counters: features.pmu_counters.unwrap_or(0).into(),
             loaded: false,
             simd_loaded: false,
+            debug_loaded: false,
             last_rec: 0,
             stale: false,
             host: HostRegisters::default(),
             host_simd: HostSimd::new(optional),
+            host_debug: HostDebug::new(features),
+            host_pmu: pmu::Registers::new(),
         }
     }
 
     fn load(&mut self, rec: RecContext<'_>, stage2: &Stage2) {
         self.host.save(self.optional);
-        // SAFETY: all of these configure EL1 and EL0 only. Stage 2 is still off: HCR_EL2 is the RMM's.
+        let pmu = pmu::counters(rec);
+        if let Some(counters) = pmu {
+            self.host_pmu.give_to(rec, counters);
+        }
+        let counters = if pmu.is_some() { 0 } else { self.counters };
+        // SAFETY: all of these configure EL1 and EL0 only, debug and performance monitors included. Stage 2 is still off:
+        // HCR_EL2 is the RMM's.
         unsafe {
+            write_sysreg!("mdcr_el2", rec.get(MDCR_EL2) | counters);
             write_sysreg!("cnthctl_el2", rec.get(CNTHCTL_EL2));
             write_sysreg!("vtcr_el2", stage2.vtcr);
             write_sysreg!("vttbr_el2", stage2.vttbr);
             write_sysreg!("vmpidr_el2", rec.get(VMPIDR_EL2));
+        }
+        if debug::is_used_by(rec) {
+            self.host_debug.give_to(rec);
+            self.debug_loaded = true;
         }
         // The timer masks must hold before the timers can assert.
         isb();
@@ -183,9 +199,10 @@ impl Pe {
 
 impl Pe {
     /// Whether a synchronous exception of a realm without SIMD loaded asks for it.
-    fn wants_simd(&self, esr: u64) -> bool {
+    fn wants_simd(&self, rec: RecContext<'_>, esr: u64) -> bool {
         match esr >> 26 & 0x3F {
             EC_FP => true,
+            EC_SVE => rec.get(SVE_VECTORS) != 0,
             EC_SME => self.host_simd.explains_sme_exception(),
             _ => false,
         }
@@ -204,12 +221,8 @@ impl ProcessingElement for Pe {
             // SAFETY: the syndrome of a virtual SError of the realm. VSESR_EL2.
             unsafe { write_sysreg!("s3_4_c5_c2_3", rec.get(VSESR_EL2)) };
         }
-        // SAFETY: debug and performance monitors of EL1; and the realm's HCR_EL2, under which EL2 runs as before (E2H is
-        // set in both; interrupts are masked).
-        unsafe {
-            write_sysreg!("mdcr_el2", rec.get(MDCR_EL2) | self.counters);
-            write_sysreg!("hcr_el2", rec.get(HCR_EL2));
-        }
+        // SAFETY: the realm's HCR_EL2, under which EL2 runs as before (E2H is set in both; interrupts are masked).
+        unsafe { write_sysreg!("hcr_el2", rec.get(HCR_EL2)) };
         if self.stale {
             isb();
             // SAFETY: with the realm's HCR_EL2 and VTTBR_EL2 this drops translations of its VMID on this PE.
@@ -217,7 +230,11 @@ impl ProcessingElement for Pe {
             self.stale = false;
         }
         let exception = loop {
-            let simd = if self.simd_loaded { FP_ON } else { 0 };
+            let simd = match (self.simd_loaded, rec.get(SVE_VECTORS)) {
+                (false, _) => 0,
+                (true, 0) => FP_ON,
+                (true, _) => FP_ON | SVE_ON,
+            };
             // SAFETY: traps for lower exception levels, and for SIMD at EL2, which compiled code does not use.
             unsafe { write_sysreg!("cptr_el2", rec.get(CPTR_EL2) | simd) };
             // SAFETY: the REC is this PE's alone while it runs (atomics only, so what others do is not undefined
@@ -225,7 +242,7 @@ impl ProcessingElement for Pe {
             let kind = unsafe { rmm_realm_enter(rec.0[GPRS].as_ptr()) };
             let esr = read_sysreg!("esr_el2");
             match kind {
-                SYNC if !self.simd_loaded && self.wants_simd(esr) => {
+                SYNC if !self.simd_loaded && self.wants_simd(rec, esr) => {
                     self.host_simd.give_to(rec);
                     self.simd_loaded = true;
                 }
@@ -258,6 +275,13 @@ impl ProcessingElement for Pe {
         isb();
         self.gic.store(rec);
         el1::store(rec, self.optional);
+        if let Some(counters) = pmu::counters(rec) {
+            self.host_pmu.take_from(rec, counters);
+        }
+        if self.debug_loaded {
+            self.host_debug.restore();
+            self.debug_loaded = false;
+        }
         self.host.restore(self.optional);
         if self.simd_loaded {
             self.host_simd.take_from(rec);

@@ -114,6 +114,10 @@ fn commit<P: Platform>(monitor: &Monitor<P>, plan: Plan<'_>) {
         gprs: params.gprs,
         stage2: realm.stage2(),
         ipa_bits: realm.ipa_bits(),
+        sve_vectors: realm.sve_vectors(),
+        pmu_counters: realm.pmu_counters(),
+        num_bps: realm.num_bps(),
+        num_wps: realm.num_wps(),
     };
     let rec = rec.into_use::<Rec>();
     let context = RecContext(rec.words(platform));

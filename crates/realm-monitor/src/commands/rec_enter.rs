@@ -67,7 +67,7 @@ fn check<'m, P: Platform>(
     if context.get(layout::PSCI_PENDING) != 0 {
         return Err(Condition::RecPsci);
     }
-    if !enter.gic_is_valid(platform.cpu().ich_vtr) {
+    if !enter.gic_is_valid(platform.cpu()) {
         return Err(Condition::RecGicv3);
     }
     if !enter.emulation_is_valid(context) {

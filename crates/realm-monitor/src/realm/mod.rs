@@ -3,7 +3,7 @@
 pub mod layout;
 
 mod support;
-mod vmid;
+pub mod vmid;
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -108,10 +108,14 @@ impl<'a> Realm<'a> {
         self.get(layout::FLAGS)
     }
 
-    /// SVE vector length, (bits / 128) - 1; meaningless unless the flags enable SVE.
+    /// Length of SVE vectors in units of 128 bits; 0 without SVE.
     #[must_use]
-    pub fn sve_vl(&self) -> u8 {
-        self.get(layout::SVE_VL) as u8
+    pub fn sve_vectors(&self) -> u64 {
+        if self.flags() & realm_flags::SVE == 0 {
+            0
+        } else {
+            self.get(layout::SVE_VL) + 1
+        }
     }
 
     /// Breakpoints minus one.
@@ -126,10 +130,10 @@ impl<'a> Realm<'a> {
         self.get(layout::NUM_WPS) as u8
     }
 
-    /// PMU event counters; meaningless unless the flags enable the PMU.
+    /// PMU event counters; `None` without PMU.
     #[must_use]
-    pub fn pmu_num_ctrs(&self) -> u8 {
-        self.get(layout::PMU_NUM_CTRS) as u8
+    pub fn pmu_counters(&self) -> Option<u8> {
+        (self.flags() & realm_flags::PMU != 0).then(|| self.get(layout::PMU_NUM_CTRS) as u8)
     }
 
     /// The hash algorithm of all measurements.

@@ -17,7 +17,7 @@ const MAX_RECS_ORDER: u8 = 10;
 /// A walk that starts at level 0 needs a PE with at least this physical address width.
 const MIN_PA_BITS_LEVEL_0: u8 = 44;
 
-/// Feature register 0 of an RMM on these PEs. SVE and PMU are not offered to realms.
+/// Feature register 0 of an RMM on these PEs.
 #[must_use]
 pub const fn features(cpu: &CpuFeatures) -> FeatureRegister0 {
     let widest = if cpu.lpa2 { 52 } else { 48 };
@@ -28,15 +28,20 @@ pub const fn features(cpu: &CpuFeatures) -> FeatureRegister0 {
             widest
         },
         lpa2: cpu.lpa2,
-        sve_vl: None,
+        sve_vl: cpu.sve_vl,
         num_bps: cpu.num_bps,
         num_wps: cpu.num_wps,
-        pmu_num_ctrs: None,
+        pmu_num_ctrs: cpu.pmu_counters,
         hash_sha_256: true,
         hash_sha_512: true,
         gicv3_num_lrs: (cpu.ich_vtr & 0xF) as u8,
         max_recs_order: MAX_RECS_ORDER,
     }
+}
+
+/// Whether a realm can have the cycle counter alone (ID_AA64DFR0_EL1.HPMN0).
+const fn hpmn_may_be_zero(cpu: &CpuFeatures) -> bool {
+    cpu.ids.dfr0 >> 60 == 1
 }
 
 /// Why parameters are refused.
@@ -83,7 +88,8 @@ pub(crate) fn check(
         && (!pmu
             || features
                 .pmu_num_ctrs
-                .is_some_and(|most| params.pmu_num_ctrs <= most));
+                .is_some_and(|most| params.pmu_num_ctrs <= most)
+                && (params.pmu_num_ctrs != 0 || hpmn_may_be_zero(cpu)));
     if !supported {
         return Err(Unsupported::Feature);
     }

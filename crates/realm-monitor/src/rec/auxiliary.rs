@@ -4,20 +4,15 @@ use cca_abi::GRANULE_SIZE;
 use cca_abi::rmi::params::{RealmParams, realm_flags};
 
 /// Number of auxiliary granules that each REC of a realm with these parameters needs: what does not fit into the REC
-/// granule itself, which holds everything but the wide registers of SVE and the counters of the PMU.
+/// granule itself (see [`super::layout`]), which is Z0 to Z31 of vectors longer than 128 bits.
 #[must_use]
 pub const fn auxiliary_granules(params: &RealmParams) -> u64 {
-    let mut bytes = 0;
-    if params.flags & realm_flags::SVE != 0 {
-        // Z0-Z31, P0-P15 and FFR (an eighth of a vector each), for vectors of (sve_vl + 1) * 16 bytes.
-        let vector = (params.sve_vl as u64 + 1) * 16;
-        bytes += 32 * vector + 17 * vector / 8;
+    let vector = (params.sve_vl as u64 + 1) * 16;
+    if params.flags & realm_flags::SVE == 0 || vector == 16 {
+        0
+    } else {
+        (32 * vector).div_ceil(GRANULE_SIZE)
     }
-    if params.flags & realm_flags::PMU != 0 {
-        // Counter and type of each event counter and of the cycle counter, and ten control registers.
-        bytes += (params.pmu_num_ctrs as u64 + 1) * 16 + 10 * 8;
-    }
-    bytes.div_ceil(GRANULE_SIZE)
 }
 
 #[cfg(test)]
@@ -48,23 +43,15 @@ mod tests {
     }
 
     #[test]
-    fn wide_registers_and_counters_need_as_many_as_they_fill() {
-        assert_eq!(realm(realm_flags::PMU, 0), 1);
-        assert_eq!(realm(realm_flags::SVE, 0), 1);
-        assert_eq!(
-            realm(realm_flags::SVE, 6),
-            1,
-            "112-byte vectors: 3822 bytes"
-        );
-        assert_eq!(
-            realm(realm_flags::SVE, 7),
-            2,
-            "128-byte vectors: 4368 bytes"
-        );
-        assert_eq!(
-            realm(realm_flags::SVE | realm_flags::PMU, 15),
-            3,
-            "256-byte vectors: 8736 + 192 bytes"
-        );
+    fn the_pmu_and_the_shortest_vectors_need_none() {
+        assert_eq!(realm(realm_flags::PMU, 0), 0);
+        assert_eq!(realm(realm_flags::SVE | realm_flags::PMU, 0), 0);
+    }
+
+    #[test]
+    fn longer_vectors_need_as_many_as_they_fill() {
+        for (sve_vl, granules) in [(1, 1), (2, 1), (7, 1), (8, 2), (14, 2), (15, 2)] {
+            assert_eq!(realm(realm_flags::SVE, sve_vl), granules, "sve_vl {sve_vl}");
+        }
     }
 }

@@ -31,11 +31,29 @@ pub(super) const HCR_TWI: u64 = 1 << 13;
 /// HCR_EL2.TWE: WFE and WFET exit.
 pub(super) const HCR_TWE: u64 = 1 << 14;
 
-/// MDCR_EL2 for a realm without PMU, HPMN left to the processing element: debug registers, OS lock and PMU are
-/// trapped, counters of other worlds stand still.
-pub(super) const MDCR: u64 = bits(&[
-    5,  // TPMCR
-    6,  // TPM
+/// MDCR_EL2 of a realm with this many event counters, or without PMU.
+pub(super) const fn mdcr(pmu_counters: Option<u8>) -> u64 {
+    match pmu_counters {
+        Some(counters) => MDCR_BASE | counters as u64,
+        None => MDCR_BASE | MDCR_TPM | MDCR_TPMCR,
+    }
+}
+
+/// Number of event counters in a value of [`mdcr`].
+pub(super) const fn pmu_counters(mdcr: u64) -> Option<u8> {
+    if mdcr & MDCR_TPM == 0 {
+        Some((mdcr & 0x1F) as u8)
+    } else {
+        None
+    }
+}
+
+const MDCR_TPMCR: u64 = 1 << 5;
+const MDCR_TPM: u64 = 1 << 6;
+
+/// MDCR_EL2 without what concerns the PMU of the realm: debug registers and OS lock are trapped, because the monitor
+/// answers for them; counters of other worlds stand still, and those of the realm at EL2.
+const MDCR_BASE: u64 = bits(&[
     9,  // TDA
     10, // TDOSA
     11, // TDRA
@@ -44,7 +62,7 @@ pub(super) const MDCR: u64 = bits(&[
     28, // MTPME
 ]);
 
-/// CPTR_EL2 with E2H = 1: SVE, FP and SME trapped (the lazy switch opens FP), trace and activity monitors trapped.
+/// CPTR_EL2 with E2H = 1: SVE, FP and SME trapped (the lazy switch opens FP, and SVE for a realm that has it), trace and activity monitors trapped.
 pub(super) const CPTR: u64 = bits(&[
     28, // TTA
     30, // TAM

@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::memory::Inaccessible;
 use super::running::{LastExit, RunningRec};
 use super::{control, gic, inject, layout};
-use crate::platform::{AccessFault, Platform, RecContext};
+use crate::platform::{AccessFault, CpuFeatures, Platform, RecContext};
 use crate::rsi::host_call;
 
 /// The enter record, as far as this entry needs it.
@@ -59,8 +59,13 @@ impl Enter {
     }
 
     /// Whether the values for the interrupt controller may be loaded.
-    pub(crate) fn gic_is_valid(&self, ich_vtr: u64) -> bool {
-        gic::valid(self.gicv3_hcr, &self.gicv3_lrs, ich_vtr)
+    pub(crate) fn gic_is_valid(&self, cpu: &CpuFeatures) -> bool {
+        gic::valid(
+            self.gicv3_hcr,
+            &self.gicv3_lrs,
+            cpu.ich_vtr,
+            cpu.gic_extended_ranges,
+        )
     }
 
     /// Whether the host may say that it emulated an access, if it says so.

@@ -3,7 +3,8 @@
 use cca_abi::rmi::Ripas;
 use cca_abi::rmi::run::{EXIT_WORDS, ExitReason, GICV3_HCR_EXIT_MASK, exit_offset};
 
-use super::layout;
+use super::layout::{PmuReg, SysReg};
+use super::{control, layout};
 use crate::platform::RecContext;
 
 /// What a synchronous exit shows of the exception.
@@ -111,5 +112,52 @@ impl Exit {
         set(exit_offset::CNTP_CVAL, rec.get(layout::CNTP_CVAL));
         set(exit_offset::CNTV_CTL, rec.get(layout::CNTV_CTL));
         set(exit_offset::CNTV_CVAL, rec.get(layout::CNTV_CVAL));
+        set(exit_offset::PMU_OVF_STATUS, pmu_overflow(rec).into());
+    }
+}
+
+/// Whether the PMU of a realm that has one asserts its interrupt: it is on, and a counter that is on and is to interrupt
+/// has overflowed.
+fn pmu_overflow(rec: RecContext<'_>) -> bool {
+    const ENABLE: u64 = 1;
+    let get = |register: PmuReg| rec.get(register.word());
+    control::pmu_counters(rec.get(layout::MDCR_EL2)).is_some()
+        && rec.sysreg(SysReg::PmcrEl0) & ENABLE != 0
+        && get(PmuReg::Pmovs) & get(PmuReg::Pminten) & get(PmuReg::Pmcnten) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    fn overflow(
+        counters: Option<u8>,
+        pmcr: u64,
+        [enabled, interrupts, overflowed]: [u64; 3],
+    ) -> u64 {
+        let words = [const { AtomicU64::new(0) }; 512];
+        let rec = RecContext(&words);
+        rec.set(layout::MDCR_EL2, control::mdcr(counters));
+        rec.set_sysreg(SysReg::PmcrEl0, pmcr);
+        rec.set(PmuReg::Pmcnten.word(), enabled);
+        rec.set(PmuReg::Pminten.word(), interrupts);
+        rec.set(PmuReg::Pmovs.word(), overflowed);
+        let mut record = [0; EXIT_WORDS];
+        Exit::Irq.record(rec, &mut record);
+        record[exit_offset::PMU_OVF_STATUS / 8]
+    }
+
+    #[test]
+    fn an_overflow_is_reported_while_the_pmu_asserts_its_interrupt() {
+        let cycles = 1 << 31;
+        assert_eq!(overflow(Some(4), 1, [cycles | 1, cycles, cycles]), 1);
+        assert_eq!(overflow(Some(0), 1, [cycles; 3]), 1);
+        assert_eq!(overflow(Some(4), 0, [cycles; 3]), 0, "the PMU is off");
+        assert_eq!(overflow(Some(4), 1, [1, 3, 2]), 0, "the counter is off");
+        assert_eq!(overflow(Some(4), 1, [3, 1, 2]), 0, "no interrupt wanted");
+        assert_eq!(overflow(Some(4), 1, [3, 3, 4]), 0, "others overflowed");
+        assert_eq!(overflow(None, 1, [cycles; 3]), 0, "no PMU");
     }
 }

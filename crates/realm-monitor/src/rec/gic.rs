@@ -25,28 +25,35 @@ pub(super) const fn list_registers(ich_vtr: u64) -> usize {
 
 /// Whether the host's values may be loaded. List registers beyond the implemented ones are not looked at,
 /// nor anything in a register whose state is inactive.
-pub(super) fn valid(hcr: u64, lrs: &[u64; LIST_REGISTERS], ich_vtr: u64) -> bool {
+pub(super) fn valid(
+    hcr: u64,
+    lrs: &[u64; LIST_REGISTERS],
+    ich_vtr: u64,
+    extended_ranges: bool,
+) -> bool {
     if hcr & !GICV3_HCR_ENTER_MASK != 0 {
         return false;
     }
     let lrs = &lrs[..list_registers(ich_vtr)];
     lrs.iter().enumerate().all(|(n, &lr)| {
         lr & LR_STATE == 0
-            || valid_list_register(lr, ich_vtr)
+            || valid_list_register(lr, ich_vtr, extended_ranges)
                 && !lrs[..n]
                     .iter()
                     .any(|&other| other & LR_STATE != 0 && other as u32 == lr as u32)
     })
 }
 
-fn valid_list_register(lr: u64, ich_vtr: u64) -> bool {
+fn valid_list_register(lr: u64, ich_vtr: u64, extended_ranges: bool) -> bool {
     let priority_bits = (ich_vtr >> 29 & 7) as u32 + 1;
     let unimplemented_priority = (0xFF_u64 >> priority_bits) << 48;
     let id_bits = if ich_vtr >> 23 & 7 == 0 { 16 } else { 24 };
     let intid = lr & 0xFFFF_FFFF;
     lr & (LR_HW | LR_NMI | unimplemented_priority) == 0
         && lr & LR_PINTID & !LR_EOI == 0
-        && (intid < 1020 || (8192..1 << id_bits).contains(&intid))
+        && (intid < 1020
+            || (8192..1 << id_bits).contains(&intid)
+            || extended_ranges && matches!(intid, 1056..1120 | 4096..5120))
 }
 
 #[cfg(test)]
@@ -60,7 +67,7 @@ mod tests {
     fn one(lr: u64) -> bool {
         let mut lrs = [0; LIST_REGISTERS];
         lrs[3] = lr;
-        valid(0, &lrs, VTR)
+        valid(0, &lrs, VTR, false)
     }
 
     #[test]
@@ -68,7 +75,7 @@ mod tests {
         let none = [0; LIST_REGISTERS];
         for bit in 0..64 {
             assert_eq!(
-                valid(1 << bit, &none, VTR),
+                valid(1 << bit, &none, VTR, false),
                 matches!(bit, 1..=7 | 14),
                 "bit {bit}"
             );
@@ -103,20 +110,31 @@ mod tests {
     }
 
     #[test]
+    fn extended_ranges_count_where_the_interrupt_controller_has_them() {
+        for intid in [1055, 1056, 1119, 1120, 4095, 4096, 5119, 5120, 8191] {
+            let mut lrs = [0; LIST_REGISTERS];
+            lrs[0] = PENDING | intid;
+            assert!(!valid(0, &lrs, VTR, false), "{intid}");
+            let extended = matches!(intid, 1056..1120 | 4096..5120);
+            assert_eq!(valid(0, &lrs, VTR, true), extended, "{intid}");
+        }
+    }
+
+    #[test]
     fn an_interrupt_is_in_one_list_register_at_most() {
         let mut lrs = [0; LIST_REGISTERS];
         lrs[0] = PENDING | 27;
         lrs[2] = 2 << 62 | 27;
-        assert!(!valid(0, &lrs, VTR));
+        assert!(!valid(0, &lrs, VTR, false));
         lrs[2] &= !LR_STATE;
-        assert!(valid(0, &lrs, VTR));
+        assert!(valid(0, &lrs, VTR, false));
     }
 
     #[test]
     fn registers_that_do_not_exist_are_ignored() {
         let mut lrs = [0; LIST_REGISTERS];
         lrs[4] = PENDING | LR_HW;
-        assert!(valid(0, &lrs, VTR));
-        assert!(!valid(0, &lrs, VTR + 1));
+        assert!(valid(0, &lrs, VTR, false));
+        assert!(!valid(0, &lrs, VTR + 1, false));
     }
 }

@@ -5,9 +5,9 @@
 //! loads them before it enters the realm and stores them when the realm is left. Words from
 //! [`MONITOR`] on belong to the monitor alone.
 //!
-//! The whole context of a realm without SVE and PMU fits in here, which is why such a realm needs no
-//! auxiliary granules. The size of a word and the indices are also known to assembly code: change
-//! them only together with it.
+//! All of the context fits in here but the registers Z0 to Z31 of vectors longer than 128 bits, which is why most realms
+//! need no auxiliary granules. The size of a word and the indices are also known to assembly code: change them only
+//! together with it.
 
 /// X0 to X30.
 pub const GPRS: usize = 0;
@@ -21,8 +21,9 @@ pub const PSTATE: usize = 32;
 /// HCR_EL2 for this run. Loaded; stored too if bit 8 (VSE) is set, because the PE clears that bit when the realm
 /// takes the virtual SError.
 pub const HCR_EL2: usize = 33;
-/// MDCR_EL2 for this run, with HPMN (bits 4:0) zero: the processing element inserts the number of event counters that
-/// the PE has. Loaded, never stored.
+/// MDCR_EL2 for this run. Loaded, never stored. If TPM (bit 6) is clear the realm has the PMU, with as many event
+/// counters as HPMN (bits 4:0) says. If it is set, HPMN is zero: the processing element inserts the number of event
+/// counters that the PE has.
 pub const MDCR_EL2: usize = 34;
 /// CPTR_EL2 (layout with HCR_EL2.E2H = 1) at entry, with FP, SVE and SME trapped: the lazy SIMD switch
 /// opens it. Loaded, never stored.
@@ -34,6 +35,8 @@ pub const CNTHCTL_EL2: usize = 36;
 pub const VMPIDR_EL2: usize = 37;
 /// VSESR_EL2, the syndrome of a virtual SError. Matters only while HCR_EL2.VSE is set.
 pub const VSESR_EL2: usize = 38;
+/// Length of the realm's SVE vectors in units of 128 bits; 0 if it has no SVE. Constant for the life of the REC.
+pub const SVE_VECTORS: usize = 39;
 
 /// First of the EL1 and EL0 system registers, indexed by [`SysReg`].
 pub const SYSREGS: usize = 40;
@@ -58,6 +61,8 @@ pub const ICH_HCR_EL2: usize = 88;
 pub const ICH_VMCR_EL2: usize = 89;
 /// ICH_MISR_EL2. Stored, never loaded.
 pub const ICH_MISR_EL2: usize = 90;
+/// Number of the realm's last breakpoint, and in bits 15:8 that of its last watchpoint. Constant for the life of the REC.
+pub const DEBUG_POINTS: usize = 91;
 /// ICH_LR0_EL2 to ICH_LR15_EL2. Those above the implemented number stay zero.
 pub const ICH_LRS: usize = 92;
 /// Number of words at [`ICH_LRS`].
@@ -67,20 +72,27 @@ pub const ICH_AP0R: usize = 108;
 /// ICH_AP1R0_EL2 to ICH_AP1R3_EL2. Those not implemented stay zero.
 pub const ICH_AP1R: usize = 112;
 
+/// ZCR_EL1, if the realm has SVE.
+pub const ZCR_EL1: usize = 116;
+/// 1 if the realm has opened the OS lock. The processing element gives it this lock along with the debug registers.
+pub const OS_UNLOCKED: usize = 117;
 /// FPCR.
 pub const FPCR: usize = 118;
 /// FPSR.
 pub const FPSR: usize = 119;
-/// V0 to V31, each low word then high word; the offset in the granule is a multiple of 16 bytes.
+/// Without SVE, and with vectors of 128 bits: V0 to V31, each low word then high word, and with SVE P0 to P15 and FFR of
+/// two bytes each behind them. With longer vectors only P0 to P15 and FFR, each an eighth of a vector; Z0 to Z15 are at the
+/// start of the first auxiliary granule, Z16 to Z31 behind them if they fit there and else at the start of the second one.
+/// The offset in the granule is a multiple of 16 bytes.
 pub const SIMD: usize = 120;
 /// Number of words at [`SIMD`].
-pub const SIMD_WORDS: usize = 64;
+pub const SIMD_WORDS: usize = 70;
 
 /// Words that the processing element may use as it likes (which PE ran this REC last, for instance).
 /// Zero when the REC is created; the monitor never looks at them.
-pub const PE_PRIVATE: usize = 184;
+pub const PE_PRIVATE: usize = 190;
 /// Number of words at [`PE_PRIVATE`].
-pub const PE_PRIVATE_WORDS: usize = 8;
+pub const PE_PRIVATE_WORDS: usize = 2;
 
 /// First word that belongs to the monitor alone.
 pub const MONITOR: usize = 192;
@@ -133,8 +145,61 @@ pub const ATTEST_CHALLENGE_WORDS: usize = 8;
 /// Arguments of a host call, on their way from the realm's memory to the exit record.
 pub const HOST_CALL_GPRS: usize = 235;
 
-/// First word that nothing uses.
+/// First word that nothing uses, up to [`DBGBVR`].
 pub const END: usize = 266;
+
+/// Most breakpoints, and most watchpoints, that a processor can have.
+pub const DEBUG_MAX: usize = 16;
+/// DBGBVR0_EL1 to DBGBVR15_EL1. Accesses to the debug registers are trapped, so the monitor has their values. They and
+/// all others from here on up to [`PMU`] are loaded while MDSCR_EL1 enables debug exceptions, and never stored.
+pub const DBGBVR: usize = 378;
+/// DBGBCR0_EL1 to DBGBCR15_EL1.
+pub const DBGBCR: usize = DBGBVR + DEBUG_MAX;
+/// DBGWVR0_EL1 to DBGWVR15_EL1.
+pub const DBGWVR: usize = DBGBCR + DEBUG_MAX;
+/// DBGWCR0_EL1 to DBGWCR15_EL1.
+pub const DBGWCR: usize = DBGWVR + DEBUG_MAX;
+
+/// The PMU's registers, PMCR_EL0 excepted, which every realm has: [`PmuReg`]s, then PMEVCNTR<n>_EL0, then
+/// PMEVTYPER<n>_EL0.
+pub const PMU: usize = DBGWCR + DEBUG_MAX;
+/// Most event counters that a PMU can have.
+pub const PMU_COUNTERS_MAX: usize = 31;
+/// PMEVCNTR0_EL0 to PMEVCNTR30_EL0. Those that the realm does not have stay zero.
+pub const PMEVCNTR: usize = PMU + PmuReg::COUNT;
+/// PMEVTYPER0_EL0 to PMEVTYPER30_EL0. Those that the realm does not have stay zero.
+pub const PMEVTYPER: usize = PMEVCNTR + PMU_COUNTERS_MAX;
+
+/// The registers of the PMU of which there is one; the value is the index from [`PMU`].
+#[repr(usize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PmuReg {
+    /// PMCCNTR_EL0.
+    Pmccntr = 0,
+    /// PMCCFILTR_EL0.
+    Pmccfiltr = 1,
+    /// PMCNTENSET_EL0: the counters that are enabled.
+    Pmcnten = 2,
+    /// PMINTENSET_EL1: the counters whose overflow interrupts.
+    Pminten = 3,
+    /// PMOVSSET_EL0: the counters that overflowed.
+    Pmovs = 4,
+    /// PMSELR_EL0.
+    Pmselr = 5,
+    /// PMUSERENR_EL0.
+    Pmuserenr = 6,
+}
+
+impl PmuReg {
+    /// How many there are.
+    pub const COUNT: usize = 8;
+
+    /// Word index of this register in the REC granule.
+    #[must_use]
+    pub const fn word(self) -> usize {
+        PMU + self as usize
+    }
+}
 
 /// The EL1 and EL0 system registers that belong to the realm while it runs; the value is the index
 /// from [`SYSREGS`].
@@ -218,10 +283,14 @@ const _: () = {
     assert!(SYSREGS + SysReg::COUNT <= CNTP_CTL);
     assert!(PAUTH + PAUTH_WORDS <= ICH_HCR_EL2);
     assert!(ICH_LRS + ICH_LR_COUNT == ICH_AP0R);
-    assert!(ICH_AP1R + 4 <= FPCR);
+    assert!(ICH_AP1R + 4 <= ZCR_EL1);
+    // Predicates of the longest vectors; V registers and the shortest predicates.
+    assert!(SIMD_WORDS * 8 >= 17 * 256 / 8 && SIMD_WORDS * 8 >= 32 * 16 + 17 * 2);
     assert!(SIMD.is_multiple_of(2) && SIMD + SIMD_WORDS == PE_PRIVATE);
     assert!(PE_PRIVATE + PE_PRIVATE_WORDS == MONITOR);
     assert!(AUX + AUX_MAX == ATTEST_STATE);
     assert!(ATTEST_CHALLENGE + ATTEST_CHALLENGE_WORDS == HOST_CALL_GPRS);
-    assert!(HOST_CALL_GPRS + GPR_COUNT == END && END <= 512);
+    assert!(HOST_CALL_GPRS + GPR_COUNT == END && END <= DBGBVR);
+    assert!((PmuReg::Pmuserenr as usize) < PmuReg::COUNT);
+    assert!(PMEVTYPER + PMU_COUNTERS_MAX == 512);
 };

@@ -37,6 +37,14 @@ pub(crate) struct Creation {
     pub(crate) stage2: Stage2,
     /// IPA width of the realm in bits.
     pub(crate) ipa_bits: u32,
+    /// Length of SVE vectors in units of 128 bits; 0 without SVE.
+    pub(crate) sve_vectors: u64,
+    /// Event counters of the PMU; `None` without it.
+    pub(crate) pmu_counters: Option<u8>,
+    /// Breakpoints minus one.
+    pub(crate) num_bps: u8,
+    /// Watchpoints minus one.
+    pub(crate) num_wps: u8,
 }
 
 /// Fills a REC granule that is all zero.
@@ -51,7 +59,12 @@ pub(crate) fn initialise(rec: RecContext<'_>, creation: &Creation) {
     rec.set_sysreg(SysReg::PmcrEl0, PMCR);
 
     rec.set(layout::HCR_EL2, control::HCR_BASE);
-    rec.set(layout::MDCR_EL2, control::MDCR);
+    rec.set(layout::MDCR_EL2, control::mdcr(creation.pmu_counters));
+    rec.set(layout::SVE_VECTORS, creation.sve_vectors);
+    rec.set(
+        layout::DEBUG_POINTS,
+        u64::from(creation.num_bps) | u64::from(creation.num_wps) << 8,
+    );
     rec.set(layout::CPTR_EL2, control::CPTR);
     rec.set(layout::CNTHCTL_EL2, timers::control(0));
     rec.set(layout::VMPIDR_EL2, creation.vmpidr);
@@ -89,8 +102,11 @@ pub(crate) fn power_on(rec: RecContext<'_>, entry_point: u64, context_id: u64, c
     }
     rec.set(layout::HCR_EL2, control::HCR_BASE);
     rec.set(layout::VSESR_EL2, 0);
-    for word in layout::ICH_HCR_EL2..layout::FPCR {
-        rec.set(word, 0);
+    // Interrupt controller, ZCR_EL1 and OS lock; debug registers and PMU.
+    for word in (layout::ICH_HCR_EL2..layout::FPCR).chain(layout::DBGBVR..rec.0.len()) {
+        if word != layout::DEBUG_POINTS {
+            rec.set(word, 0);
+        }
     }
     rec.set(layout::RUNNABLE, 1);
 }

@@ -40,6 +40,7 @@ impl Machine {
                     dfr0: 0x1030_560A,
                     ..IdRegisters::default()
                 },
+                ..CpuFeatures::default()
             },
             accesses: AtomicU64::new(u64::MAX),
         }

@@ -15,6 +15,10 @@ pub(in crate::rec) struct RealmFeatures {
     pub(in crate::rec) num_bps: u8,
     /// Number of watchpoints minus one.
     pub(in crate::rec) num_wps: u8,
+    /// Whether it has SVE.
+    pub(in crate::rec) sve: bool,
+    /// Whether it has the PMU.
+    pub(in crate::rec) pmu: bool,
 }
 
 /// Whether a register belongs to the group of identification registers that HCR_EL2.TID3 traps.
@@ -30,9 +34,10 @@ pub(super) const fn is_id_register(register: SystemRegister) -> bool {
 pub(super) fn value(register: SystemRegister, cpu: &CpuFeatures, realm: RealmFeatures) -> u64 {
     let ids = &cpu.ids;
     match (register.crm(), register.op2()) {
-        (4, 0) => pfr0(ids.pfr0),
+        (4, 0) => pfr0(ids.pfr0, realm.sve),
         // BT, SSBS, RAS_frac. MTE, SME, NMI and the second CSV2 need switching or controls.
         (4, 1) => ids.pfr1 & (nibble(0) | nibble(4) | nibble(12)),
+        (4, 4) if realm.sve => ids.zfr0,
         (5, 0) => dfr0(ids.dfr0, realm),
         (6, 0) => ids.isar0,
         // LS64 needs HCRX_EL2.
@@ -64,14 +69,14 @@ const fn nibble(low: u32) -> u64 {
     0xF << low
 }
 
-/// AArch64 only at EL1 and EL0, no higher exception levels; no SVE, MPAM, AMU, RME, Secure EL2; CSV2 without
-/// the registers of its second level, RAS without error records.
-const fn pfr0(raw: u64) -> u64 {
-    let hidden = nibble(0)
+/// AArch64 only at EL1 and EL0, no higher exception levels; no MPAM, AMU, RME, Secure EL2, and SVE only for a
+/// realm that has it; CSV2 without the registers of its second level, RAS without error records.
+const fn pfr0(raw: u64, sve: bool) -> u64 {
+    let hidden = if sve { 0 } else { nibble(32) }
+        | nibble(0)
         | nibble(4)
         | nibble(8)
         | nibble(12)
-        | nibble(32)
         | nibble(36)
         | nibble(40)
         | nibble(44)
@@ -80,10 +85,17 @@ const fn pfr0(raw: u64) -> u64 {
 }
 
 /// Self-hosted debug with the realm's number of breakpoints and watchpoints, and nothing else: no context-aware
-/// breakpoints beyond the first, no trace, no PMU, no SPE, no BRBE.
+/// breakpoints beyond the last one, no trace, no SPE, no BRBE, and the PMU only for a realm that has it, without the
+/// registers that PMUv3p9 added.
 fn dfr0(raw: u64, realm: RealmFeatures) -> u64 {
+    let pmu = if realm.pmu {
+        at_most(raw, 8, 8) & nibble(8)
+    } else {
+        0
+    };
     // DebugVer and DoubleLock.
     raw & (nibble(0) | nibble(36))
+        | pmu
         | u64::from(realm.num_bps & 0xF) << 12
         | u64::from(realm.num_wps & 0xF) << 20
 }
@@ -125,15 +137,19 @@ mod tests {
         }
     }
 
+    const PLAIN: RealmFeatures = RealmFeatures {
+        num_bps: 2,
+        num_wps: 1,
+        sve: false,
+        pmu: false,
+    };
+
     fn read(crm: u32, op2: u32) -> u64 {
-        value(
-            SystemRegister::new(3, 0, 0, crm, op2),
-            &qemu(),
-            RealmFeatures {
-                num_bps: 2,
-                num_wps: 1,
-            },
-        )
+        read_in(PLAIN, crm, op2)
+    }
+
+    fn read_in(realm: RealmFeatures, crm: u32, op2: u32) -> u64 {
+        value(SystemRegister::new(3, 0, 0, crm, op2), &qemu(), realm)
     }
 
     #[test]
@@ -147,6 +163,18 @@ mod tests {
         assert_eq!(read(7, 0), 0x0000_0323_1020_1126, "MMFR0");
         assert_eq!(read(7, 1), 0x0010_1020_0030_2002, "MMFR1");
         assert_eq!(read(7, 2), 0x1021_0011_1001_1011, "MMFR2");
+    }
+
+    #[test]
+    fn a_realm_sees_what_it_was_granted() {
+        let sve = RealmFeatures { sve: true, ..PLAIN };
+        assert_eq!(read_in(sve, 4, 0), 0x1101_0001_1111_0011, "PFR0");
+        assert_eq!(read_in(sve, 4, 4), u64::MAX, "ZFR0");
+        assert_eq!(read_in(sve, 5, 0), 0x10_200A, "DFR0");
+        let pmu = RealmFeatures { pmu: true, ..PLAIN };
+        assert_eq!(read_in(pmu, 5, 0), 0x10_260A, "DFR0");
+        assert_eq!(read_in(pmu, 4, 0), 0x1101_0000_1111_0011, "PFR0");
+        assert_eq!(read_in(pmu, 4, 4), 0, "ZFR0");
     }
 
     #[test]

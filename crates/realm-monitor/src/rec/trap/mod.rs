@@ -1,6 +1,7 @@
 //! What becomes of an exception that a realm caused.
 
 mod abort;
+mod debug;
 mod id_registers;
 mod system_register;
 
@@ -79,9 +80,11 @@ fn system_register<P: Platform>(running: &RunningRec<'_, P>, esr: Esr) -> Next {
         RealmFeatures {
             num_bps: realm.num_bps(),
             num_wps: realm.num_wps(),
+            sve: realm.sve_vectors() != 0,
+            pmu: realm.pmu_counters().is_some(),
         }
     };
-    match system_register::respond(esr, running.platform().cpu(), realm) {
+    match system_register::respond(context, esr, running.platform().cpu(), realm) {
         Response::Value(value) => context.set_gpr(transfer, value),
         Response::Ignored => {}
         Response::Undefined => return undefined(running),

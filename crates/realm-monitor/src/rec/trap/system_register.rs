@@ -2,8 +2,9 @@
 
 use aarch64_formats::esr::{Esr, SystemRegister, SystemRegisterAccess};
 
+use super::debug;
 use super::id_registers::{self, RealmFeatures};
-use crate::platform::CpuFeatures;
+use crate::platform::{CpuFeatures, RecContext};
 
 const ICC_SGI1R: SystemRegister = SystemRegister::new(3, 0, 12, 11, 5);
 const ICC_ASGI1R: SystemRegister = SystemRegister::new(3, 0, 12, 11, 6);
@@ -25,13 +26,19 @@ pub(super) enum Response {
     Forward,
 }
 
-/// Decides about an access whose syndrome is `esr`.
+/// Decides about an access whose syndrome is `esr`, and carries out what it does to the REC.
 pub(super) fn respond(
+    context: RecContext<'_>,
     esr: Esr,
     cpu: &CpuFeatures,
     realm: impl FnOnce() -> RealmFeatures,
 ) -> Response {
-    let SystemRegisterAccess { register, read, .. } = esr.system_register();
+    let SystemRegisterAccess {
+        register,
+        read,
+        transfer,
+        ..
+    } = esr.system_register();
     if id_registers::is_id_register(register) {
         return if read {
             Response::Value(id_registers::value(register, cpu, realm()))
@@ -41,6 +48,10 @@ pub(super) fn respond(
     }
     if !read && matches!(register, ICC_SGI1R | ICC_ASGI1R | ICC_SGI0R | ICC_DIR) {
         return Response::Forward;
+    }
+    if debug::is_debug_register(register) {
+        let value = (!read).then(|| context.gpr(transfer));
+        return debug::access(context, register, value, realm());
     }
     if reads_as_zero(register) {
         return if read {
@@ -52,19 +63,20 @@ pub(super) fn respond(
     Response::Undefined
 }
 
-/// Registers that exist in the architecture that the realm sees, but do nothing: self-hosted debug, whose
-/// registers are not switched; the error record registers, of which there are none; ACTLR_EL1.
+/// Registers that exist in the architecture that the realm sees, but do nothing: the error record registers, of which
+/// there are none; ACTLR_EL1.
 fn reads_as_zero(register: SystemRegister) -> bool {
-    let debug = register.op0() == 2 && matches!(register.op1(), 0 | 3);
     let error_record = register.op0() == 3
         && register.op1() == 0
         && register.crn() == 5
         && matches!(register.crm(), 3..=5);
-    debug || error_record || register == ACTLR
+    error_record || register == ACTLR
 }
 
 #[cfg(test)]
 mod tests {
+    use core::sync::atomic::AtomicU64;
+
     use aarch64_formats::esr::class;
 
     use super::*;
@@ -78,9 +90,12 @@ mod tests {
             ..Default::default()
         };
         let esr = Esr::new(class::SYSREG, 1 << 25 | register.iss(5, read));
-        respond(esr, &cpu, || RealmFeatures {
+        let words = [const { AtomicU64::new(0) }; 512];
+        respond(RecContext(&words), esr, &cpu, || RealmFeatures {
             num_bps: 1,
             num_wps: 1,
+            sve: false,
+            pmu: false,
         })
     }
 
@@ -100,11 +115,11 @@ mod tests {
     }
 
     #[test]
-    fn debug_reads_as_zero_and_ignores_writes() {
-        let mdscr = SystemRegister::new(2, 0, 0, 2, 2);
+    fn what_does_nothing_reads_as_zero_and_ignores_writes() {
+        let osdtrrx = SystemRegister::new(2, 0, 0, 0, 2);
         let mdccsr_el0 = SystemRegister::new(2, 3, 0, 1, 0);
         let erridr = SystemRegister::new(3, 0, 5, 3, 0);
-        for register in [mdscr, mdccsr_el0, erridr, ACTLR] {
+        for register in [osdtrrx, mdccsr_el0, erridr, ACTLR] {
             assert_eq!(access(register, true), Response::Value(0));
             assert_eq!(access(register, false), Response::Ignored);
         }

@@ -1,0 +1,165 @@
+//! The breakpoint and watchpoint registers, exchanged for a realm that has debug exceptions enabled.
+//!
+//! The realm's accesses to these registers are trapped, so there is nothing to be saved of it. Its last breakpoint becomes
+//! the PE's last one: the breakpoints that can match contexts are the last ones. What the realm does not have is off.
+
+use crate::{read_sysreg, write_sysreg};
+use realm_monitor::platform::{CpuFeatures, RecContext};
+use realm_monitor::rec::layout::{
+    DBGBCR, DBGBVR, DBGWCR, DBGWVR, DEBUG_MAX, DEBUG_POINTS, OS_UNLOCKED, SysReg,
+};
+
+/// MDSCR_EL1.MDE and SS: breakpoint and watchpoint exceptions, or software step.
+const MDSCR_ENABLES: u64 = 1 << 15 | 1;
+/// DBGBCR<n>_EL1 and DBGWCR<n>_EL1: linked to a context breakpoint.
+const LINKED: u64 = 1 << 20;
+const LBN_SHIFT: u32 = 16;
+const LBN: u64 = 0xF << LBN_SHIFT;
+/// DBGBCR<n>_EL1.BT: matches that need EL2 or AArch32.
+const OTHER_TYPES: u64 = 3 << 22;
+/// OSLSR_EL1.OSLK.
+const OSLK: u64 = 1 << 1;
+
+/// Whether a REC can take debug exceptions.
+pub fn is_used_by(rec: RecContext<'_>) -> bool {
+    rec.sysreg(SysReg::MdscrEl1) & MDSCR_ENABLES != 0
+}
+
+/// The registers of a PE, and the host's values of them while a realm's are in the PE.
+#[derive(Debug)]
+pub struct HostDebug {
+    last_breakpoint: usize,
+    last_watchpoint: usize,
+    values: [[u64; 4]; DEBUG_MAX],
+    locked: bool,
+}
+
+/// Lists DBGBVR<n>_EL1, DBGBCR<n>_EL1, DBGWVR<n>_EL1 and DBGWCR<n>_EL1.
+macro_rules! points {
+    ($callback:ident) => {
+        $callback! {
+            0 "s2_0_c0_c0_4" "s2_0_c0_c0_5" "s2_0_c0_c0_6" "s2_0_c0_c0_7"
+            1 "s2_0_c0_c1_4" "s2_0_c0_c1_5" "s2_0_c0_c1_6" "s2_0_c0_c1_7"
+            2 "s2_0_c0_c2_4" "s2_0_c0_c2_5" "s2_0_c0_c2_6" "s2_0_c0_c2_7"
+            3 "s2_0_c0_c3_4" "s2_0_c0_c3_5" "s2_0_c0_c3_6" "s2_0_c0_c3_7"
+            4 "s2_0_c0_c4_4" "s2_0_c0_c4_5" "s2_0_c0_c4_6" "s2_0_c0_c4_7"
+            5 "s2_0_c0_c5_4" "s2_0_c0_c5_5" "s2_0_c0_c5_6" "s2_0_c0_c5_7"
+            6 "s2_0_c0_c6_4" "s2_0_c0_c6_5" "s2_0_c0_c6_6" "s2_0_c0_c6_7"
+            7 "s2_0_c0_c7_4" "s2_0_c0_c7_5" "s2_0_c0_c7_6" "s2_0_c0_c7_7"
+            8 "s2_0_c0_c8_4" "s2_0_c0_c8_5" "s2_0_c0_c8_6" "s2_0_c0_c8_7"
+            9 "s2_0_c0_c9_4" "s2_0_c0_c9_5" "s2_0_c0_c9_6" "s2_0_c0_c9_7"
+            10 "s2_0_c0_c10_4" "s2_0_c0_c10_5" "s2_0_c0_c10_6" "s2_0_c0_c10_7"
+            11 "s2_0_c0_c11_4" "s2_0_c0_c11_5" "s2_0_c0_c11_6" "s2_0_c0_c11_7"
+            12 "s2_0_c0_c12_4" "s2_0_c0_c12_5" "s2_0_c0_c12_6" "s2_0_c0_c12_7"
+            13 "s2_0_c0_c13_4" "s2_0_c0_c13_5" "s2_0_c0_c13_6" "s2_0_c0_c13_7"
+            14 "s2_0_c0_c14_4" "s2_0_c0_c14_5" "s2_0_c0_c14_6" "s2_0_c0_c14_7"
+            15 "s2_0_c0_c15_4" "s2_0_c0_c15_5" "s2_0_c0_c15_6" "s2_0_c0_c15_7"
+        }
+    };
+}
+
+impl HostDebug {
+    /// Room for the registers of a PE with these features.
+    pub fn new(features: &CpuFeatures) -> Self {
+        let last = |n: u8| usize::from(n).min(DEBUG_MAX - 1);
+        Self {
+            last_breakpoint: last(features.num_bps),
+            last_watchpoint: last(features.num_wps),
+            values: [[0; 4]; DEBUG_MAX],
+            locked: false,
+        }
+    }
+
+    /// Saves the host's registers and loads the realm's.
+    pub fn give_to(&mut self, rec: RecContext<'_>) {
+        let points = rec.get(DEBUG_POINTS);
+        let (breakpoint, watchpoint) = ((points & 0xFF) as usize, (points >> 8 & 0xFF) as usize);
+        macro_rules! exchange {
+            ($($n:literal $bvr:literal $bcr:literal $wvr:literal $wcr:literal)*) => {
+                $(
+                    if $n <= self.last_breakpoint {
+                        self.values[$n][0] = read_sysreg!($bvr);
+                        self.values[$n][1] = read_sysreg!($bcr);
+                        let from = if $n == self.last_breakpoint {
+                            Some(breakpoint)
+                        } else {
+                            ($n < breakpoint).then_some($n)
+                        };
+                        let (value, control) = from.map_or((0, 0), |n| {
+                            let control = rec.get(DBGBCR + n);
+                            let control = if control & OTHER_TYPES == 0 { control } else { 0 };
+                            (rec.get(DBGBVR + n), self.relink(control, breakpoint))
+                        });
+                        // SAFETY: debug exceptions are not taken at EL2.
+                        unsafe {
+                            write_sysreg!($bvr, value);
+                            write_sysreg!($bcr, control);
+                        }
+                    }
+                    if $n <= self.last_watchpoint {
+                        self.values[$n][2] = read_sysreg!($wvr);
+                        self.values[$n][3] = read_sysreg!($wcr);
+                        let (value, control) = if $n <= watchpoint {
+                            let control = self.relink(rec.get(DBGWCR + $n), breakpoint);
+                            (rec.get(DBGWVR + $n), control)
+                        } else {
+                            (0, 0)
+                        };
+                        // SAFETY: as above.
+                        unsafe {
+                            write_sysreg!($wvr, value);
+                            write_sysreg!($wcr, control);
+                        }
+                    }
+                )*
+            };
+        }
+        points!(exchange);
+        // OSLSR_EL1, OSLAR_EL1
+        self.locked = read_sysreg!("s2_0_c1_c1_4") & OSLK != 0;
+        // SAFETY: as above.
+        unsafe { write_sysreg!("s2_0_c1_c0_4", u64::from(rec.get(OS_UNLOCKED) == 0)) };
+    }
+
+    /// Loads the host's registers.
+    pub fn restore(&self) {
+        macro_rules! write {
+            ($($n:literal $bvr:literal $bcr:literal $wvr:literal $wcr:literal)*) => {
+                $(
+                    let [bvr, bcr, wvr, wcr] = self.values[$n];
+                    if $n <= self.last_breakpoint {
+                        // SAFETY: as in `give_to`.
+                        unsafe {
+                            write_sysreg!($bvr, bvr);
+                            write_sysreg!($bcr, bcr);
+                        }
+                    }
+                    if $n <= self.last_watchpoint {
+                        // SAFETY: as in `give_to`.
+                        unsafe {
+                            write_sysreg!($wvr, wvr);
+                            write_sysreg!($wcr, wcr);
+                        }
+                    }
+                )*
+            };
+        }
+        points!(write);
+        // SAFETY: as in `give_to`.
+        unsafe { write_sysreg!("s2_0_c1_c0_4", u64::from(self.locked)) };
+    }
+
+    /// The control register of a point with its link, if it has one, to the breakpoint that has become of the realm's.
+    fn relink(&self, control: u64, last: usize) -> u64 {
+        let linked = (control >> LBN_SHIFT & 0xF) as usize;
+        if control & LINKED == 0 {
+            control & !LBN
+        } else if linked == last {
+            control & !LBN | (self.last_breakpoint as u64) << LBN_SHIFT
+        } else if linked < last {
+            control
+        } else {
+            0
+        }
+    }
+}
