@@ -5,13 +5,16 @@ use std::sync::{Arc, OnceLock};
 
 use aarch64_formats::gpt::ProtectedSpace;
 use cca_abi::el3::{self, INTERFACE_VERSION, boot_code, manifest::Manifest};
+use cca_abi::firmware::PlatformIdentity;
 use cca_abi::smccc::Registers;
 use realm_monitor::Monitor;
 use realm_monitor::granule::{Bank, Banks};
+use realm_token::development;
 use root_monitor::gpt::Gpt;
 use root_monitor::memory::{Range, Ranges};
 use root_monitor::psci::{ProcessingElement, Start};
-use root_monitor::{Action, PowerUp, RootMonitor, World};
+use root_monitor::{Action, Identity, PowerUp, RootMonitor, World};
+use sha2::{Digest, Sha256};
 
 use crate::board::{Board, LEVEL1_BASE};
 use crate::memory::GRANULE_SIZE;
@@ -27,7 +30,7 @@ const CARVE_OUT: Range = Range {
     size: 0x180_0000,
 };
 /// The page that the two monitors share: the last one of the carve-out.
-const SHARED_BUFFER: u64 = CARVE_OUT.base + CARVE_OUT.size - GRANULE_SIZE;
+pub(crate) const SHARED_BUFFER: u64 = CARVE_OUT.base + CARVE_OUT.size - GRANULE_SIZE;
 /// EL3's own memory.
 const SECURE_RAM: Range = Range {
     base: 0x0E00_0000,
@@ -101,7 +104,8 @@ impl Firmware {
             PAYLOAD,
             Some(SHARED_BUFFER),
         )
-        .expect("the root monitor accepts this machine");
+        .expect("the root monitor accepts this machine")
+        .with_identity(identity());
         Self {
             root: Arc::new(root),
             monitor: OnceLock::new(),
@@ -173,6 +177,17 @@ impl Firmware {
             .set(monitor)
             .unwrap_or_else(|_| panic!("the realm monitor boots once"));
         boot_code::SUCCESS
+    }
+}
+
+/// What this machine attests to: the identity that everybody knows. There is no image of the realm monitor, so what is
+/// measured in its place is a name.
+fn identity() -> Identity {
+    const NAME: &[u8] = b"realm-monitor, in process";
+    Identity {
+        platform: PlatformIdentity::new(development::DEFAULT_SEED, PlatformIdentity::PUBLIC),
+        rmm: Sha256::digest(NAME).into(),
+        rmm_version: env!("CARGO_PKG_VERSION"),
     }
 }
 

@@ -52,11 +52,11 @@ impl Ring {
             // Numbers depend on nothing; bits may depend on numbers never: they are the architecture's.
             (Self::Format, _) => false,
             (Self::World, Self::Format) => true,
-            // The host's machine is built on the host's library, and the monitor may mint tokens. No world knows another.
+            // The host's machine is built on the host's library, and both monitors mint tokens. No world knows another.
             (Self::World, Self::World) => {
                 matches!(
                     (name, other),
-                    ("realm-vmm", "realm-host") | ("realm-monitor", "realm-token")
+                    ("realm-vmm", "realm-host") | ("realm-monitor" | "root-monitor", "realm-token")
                 )
             }
             (Self::Hardware | Self::Machine, Self::Format | Self::World) => true,
@@ -74,6 +74,8 @@ impl Ring {
                 matches!(other, "cca-abi" | "realm-token" | "realm-vmm")
             }
             (Self::Xtask, Self::Format) => other == "cca-abi",
+            // The seed of the development identity.
+            (Self::Xtask, Self::World) => other == "realm-token",
             _ => false,
         }
     }

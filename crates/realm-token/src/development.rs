@@ -21,12 +21,18 @@ pub const LABEL: &[u8] = b"Suzerain development identity; not a secret";
 /// The platform attestation key (CPAK) of a seed.
 #[must_use]
 pub fn platform_key(seed: &[u8; SEED_SIZE]) -> Key {
-    derive(seed, b"platform attestation key")
+    derive(seed, b"platform attestation key", &[])
 }
 
-/// A P-384 key from a seed: the first of SHA-384(label, 0, purpose, 0, seed, counter) with counter 0, 1, … as 4
-/// bytes, big-endian, that is a private scalar.
-fn derive(seed: &[u8; SEED_SIZE], purpose: &[u8]) -> Key {
+/// The realm attestation key (RAK) of a seed, for the RMM whose image has this SHA-256: another RMM gets another key.
+#[must_use]
+pub fn realm_key(seed: &[u8; SEED_SIZE], rmm: &[u8; 32]) -> Key {
+    derive(seed, b"realm attestation key", rmm)
+}
+
+/// A P-384 key from a seed: the first of SHA-384(label, 0, purpose, 0, seed, context, counter) with counter 0, 1, … as
+/// 4 bytes, big-endian, that is a private scalar.
+fn derive(seed: &[u8; SEED_SIZE], purpose: &[u8], context: &[u8]) -> Key {
     let mut counter = 0_u32;
     loop {
         let scalar: [u8; PRIVATE_KEY_SIZE] = Sha384::new()
@@ -35,6 +41,7 @@ fn derive(seed: &[u8; SEED_SIZE], purpose: &[u8]) -> Key {
             .chain_update(purpose)
             .chain_update([0])
             .chain_update(seed)
+            .chain_update(context)
             .chain_update(counter.to_be_bytes())
             .finalize()
             .into();

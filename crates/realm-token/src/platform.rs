@@ -56,8 +56,8 @@ pub struct SoftwareComponent<'a> {
 /// What the platform says about itself (RMM specification 1.0-rel0, section A7.2.3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PlatformClaims<'a> {
-    /// SHA-256 of the realm attestation key's [`CoseKey`](crate::CoseKey).
-    pub challenge: [u8; 32],
+    /// Digest of the realm attestation key's [`CoseKey`](crate::CoseKey): 32, 48 or 64 bytes.
+    pub challenge: &'a [u8],
     /// Which kind of platform this is.
     pub implementation_id: [u8; 32],
     /// Which platform this is: 0x01, then SHA-256 of its attestation key, an uncompressed point.
@@ -87,7 +87,7 @@ impl PlatformClaims<'_> {
             .text(PLATFORM_PROFILE)?;
         writer
             .unsigned(platform_key::CHALLENGE)?
-            .bytes(&self.challenge)?;
+            .bytes(self.challenge)?;
         writer
             .unsigned(platform_key::IMPLEMENTATION_ID)?
             .bytes(&self.implementation_id)?;

@@ -182,7 +182,7 @@ fn a_platform_payload_grows_by_its_components() {
         .map(|count| {
             let components = vec![component; count];
             let claims = PlatformClaims {
-                challenge: [3; 32],
+                challenge: &[3; 32],
                 implementation_id: [4; 32],
                 instance_id: [1; 33],
                 configuration: &[0xcf; 4],

@@ -20,6 +20,7 @@
 
 extern crate alloc;
 
+pub mod attestation;
 pub mod device_tree;
 pub mod gpt;
 pub mod layout;
@@ -30,5 +31,6 @@ pub mod platform;
 pub mod psci;
 mod services;
 
+pub use attestation::Identity;
 pub use monitor::{Action, ConfigurationError, PowerUp, RootMonitor, World};
 pub use platform::Platform;

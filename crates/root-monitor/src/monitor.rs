@@ -1,5 +1,6 @@
 //! The root monitor itself: which world an SMC belongs to.
 
+use crate::attestation::{Attestation, Identity};
 use crate::gpt::Gpt;
 use crate::platform::Platform;
 use crate::psci::{ProcessingElement, Psci, Start};
@@ -78,6 +79,7 @@ pub struct RootMonitor<'a, P> {
     rmm: AtomicU8,
     rmm_code: AtomicI64,
     on_demand: AtomicBool,
+    attestation: Attestation,
 }
 
 impl<'a, P: Platform> RootMonitor<'a, P> {
@@ -121,7 +123,15 @@ impl<'a, P: Platform> RootMonitor<'a, P> {
             rmm: AtomicU8::new(rmm),
             rmm_code: AtomicI64::new(boot_code::SUCCESS),
             on_demand: AtomicBool::new(false),
+            attestation: Attestation::new(),
         })
+    }
+
+    /// Gives the machine an identity. Without one the RMM gets no attestation key and no platform token.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Identity) -> Self {
+        self.attestation.identity = Some(identity);
+        self
     }
 
     /// The protection table.
@@ -262,6 +272,7 @@ impl<'a, P: Platform> RootMonitor<'a, P> {
                         command,
                         &self.gpt,
                         &self.platform,
+                        &self.attestation,
                         self.shared_buffer,
                         registers,
                     );

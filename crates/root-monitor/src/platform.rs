@@ -1,6 +1,8 @@
 //! What the root monitor needs from the machine.
 
 use aarch64_formats::gpt::AddressSpace;
+use cca_abi::GRANULE_WORDS;
+use core::sync::atomic::AtomicU64;
 
 /// The machine under the root monitor, shared by all PEs.
 ///
@@ -19,4 +21,8 @@ pub trait Platform: Sync {
     /// [`RootMonitor::power_up`](crate::RootMonitor::power_up). Everything stored before the call is visible to it.
     /// Is called once for each time that the PE is turned on, perhaps before it has reached its waiting place.
     fn wake(&self, pe: usize);
+
+    /// The page that the root monitor shares with the RMM, at the PA that
+    /// [`RootMonitor::new`](crate::RootMonitor::new) got. Called only if there is one.
+    fn shared_buffer(&self) -> &[AtomicU64; GRANULE_WORDS];
 }

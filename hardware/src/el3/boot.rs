@@ -8,11 +8,11 @@ use super::{entry, gic, mmu, protection, switch};
 use crate::common::uart::{UART0, Uart};
 use crate::common::{console, memory};
 use crate::{read_sysreg, write_sysreg};
-use cca_abi::{GRANULE_SIZE, GRANULE_WORDS, firmware};
-use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering;
+use cca_abi::firmware::{self, PlatformIdentity, TABLE_WORDS, Table};
+use cca_abi::{GRANULE_SIZE, GRANULE_WORDS};
+use core::sync::atomic::{AtomicU64, Ordering};
 use root_monitor::gpt::Gpt;
-use root_monitor::{PowerUp, RootMonitor, World};
+use root_monitor::{Platform, PowerUp, RootMonitor, World};
 
 unsafe extern "Rust" {
     /// The image's main function; see [`crate::root_monitor_main`].
@@ -37,6 +37,38 @@ pub struct Primary {
     pub gpt: Gpt<'static>,
 }
 
+/// What the flash holds besides the root monitor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Firmware {
+    /// The RMM image.
+    pub rmm: Option<&'static [u8]>,
+    /// The machine's identity.
+    pub identity: Option<PlatformIdentity>,
+}
+
+/// Part of the flash, behind its first granule.
+fn flash(offset: u64, length: u64) -> Option<&'static [u8]> {
+    // SAFETY: flash is mapped read-only for good.
+    let flash = unsafe {
+        core::slice::from_raw_parts(
+            FLASH.base.wrapping_add(GRANULE_SIZE) as *const u8,
+            (FLASH.size - GRANULE_SIZE) as usize,
+        )
+    };
+    let start = usize::try_from(offset.checked_sub(GRANULE_SIZE)?).ok()?;
+    flash.get(start..start.checked_add(usize::try_from(length).ok()?)?)
+}
+
+/// The firmware table.
+fn table() -> Option<Table> {
+    let mut words = [0; TABLE_WORDS];
+    let bytes = flash(firmware::TABLE_OFFSET, 8 * TABLE_WORDS as u64)?;
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    Table::read(&words)
+}
+
 impl Primary {
     /// Linear index of the primary PE.
     pub const INDEX: usize = 0;
@@ -49,36 +81,20 @@ impl Primary {
         }
     }
 
-    /// The RMM image in flash; `None` if the firmware has none or its table is damaged.
-    pub fn rmm_image(&self) -> Option<&'static [u8]> {
-        // SAFETY: flash is mapped read-only for good.
-        let flash = unsafe {
-            core::slice::from_raw_parts(
-                FLASH.base.wrapping_add(GRANULE_SIZE) as *const u8,
-                (FLASH.size - GRANULE_SIZE) as usize,
-            )
+    /// What the flash holds besides the root monitor; nothing if its table is damaged.
+    #[must_use]
+    pub fn firmware(&self) -> Firmware {
+        let Some(table) = table() else {
+            return Firmware::default();
         };
-        let at = |offset: u64, length: u64| {
-            let start = usize::try_from(offset.checked_sub(GRANULE_SIZE)?).ok()?;
-            flash.get(start..start.checked_add(usize::try_from(length).ok()?)?)
-        };
-        let mut table = [0; 4];
-        for (word, bytes) in table
-            .iter_mut()
-            .zip(at(firmware::TABLE_OFFSET, 32)?.chunks_exact(8))
-        {
-            *word = bytes
-                .iter()
-                .rev()
-                .fold(0, |word, &byte| word << 8 | u64::from(byte));
-        }
-        let [magic, version, offset, length] = table;
-        let known = magic == firmware::MAGIC && version == firmware::TABLE_VERSION;
-        let fits = length != 0 && length <= RMM.size - GRANULE_SIZE;
-        if known && fits {
-            at(offset, length)
-        } else {
-            None
+        let fits = table.rmm_length != 0 && table.rmm_length <= RMM.size - GRANULE_SIZE;
+        Firmware {
+            rmm: if fits {
+                flash(table.rmm_offset, table.rmm_length)
+            } else {
+                None
+            },
+            identity: table.identity,
         }
     }
 
@@ -109,10 +125,7 @@ impl Primary {
 
     /// Writes the page that the RMM shares with the root monitor.
     pub fn write_shared_buffer(&mut self, words: &[u64; GRANULE_WORDS]) {
-        // SAFETY: mapped in the Realm physical address space; the RMM does not run yet.
-        let page: &[AtomicU64] =
-            unsafe { memory::words(self.shared_buffer() as usize, GRANULE_WORDS) };
-        for (to, from) in page.iter().zip(words) {
+        for (to, from) in Hardware.shared_buffer().iter().zip(words) {
             to.store(*from, Ordering::Relaxed);
         }
         memory::clean_and_invalidate(self.shared_buffer() as usize, GRANULE_SIZE as usize);

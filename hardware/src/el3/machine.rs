@@ -1,7 +1,10 @@
 //! The machine as the root monitor's decisions see it.
 
+use super::layout::RMM;
 use super::{power, protection};
 use aarch64_formats::gpt::AddressSpace;
+use cca_abi::{GRANULE_SIZE, GRANULE_WORDS};
+use core::sync::atomic::AtomicU64;
 use root_monitor::{Platform, RootMonitor};
 use spin::once::Once;
 
@@ -22,6 +25,13 @@ impl Platform for Hardware {
 
     fn wake(&self, pe: usize) {
         power::wake(pe);
+    }
+
+    fn shared_buffer(&self) -> &[AtomicU64; GRANULE_WORDS] {
+        let page = (RMM.end() - GRANULE_SIZE) as *const [AtomicU64; GRANULE_WORDS];
+        // SAFETY: mapped for good in the Realm physical address space. The RMM owns the page and reaches it by atomic
+        // accesses, like this program; any bit pattern is a value.
+        unsafe { &*page }
     }
 }
 

@@ -6,13 +6,14 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use cca_abi::{GRANULE_WORDS, firmware};
 use core::panic::PanicInfo;
-use hardware::el3::boot::{Hardware, Primary, index_of};
+use hardware::el3::boot::{Firmware, Hardware, Primary, index_of};
 use hardware::el3::{MAX_PES, ROOT_MEMORY};
 use hardware::println;
 use root_monitor::device_tree::{self, Machine};
 use root_monitor::memory::Range;
 use root_monitor::psci::{ProcessingElement, Start};
-use root_monitor::{RootMonitor, layout, manifest};
+use root_monitor::{Identity, RootMonitor, layout, manifest};
+use sha2::{Digest, Sha256};
 
 hardware::root_monitor_main!(main);
 
@@ -41,7 +42,10 @@ fn main(mut primary: Primary) -> ! {
         println!("root-monitor: {lost:#x} bytes of memory cannot be delegated");
     }
 
-    let image = primary.rmm_image();
+    let Firmware {
+        rmm: image,
+        identity,
+    } = primary.firmware();
     if let Some(image) = image {
         primary.load_rmm(image);
         let mut page = [0; GRANULE_WORDS];
@@ -69,9 +73,17 @@ fn main(mut primary: Primary) -> ! {
         entry: firmware::PAYLOAD_BASE,
         argument: firmware::DEVICE_TREE,
     };
+    let identity = identity.zip(image).map(|(platform, image)| Identity {
+        platform,
+        rmm: Sha256::digest(image).into(),
+        rmm_version: env!("CARGO_PKG_VERSION"),
+    });
     primary.finish(|gpt| {
         match RootMonitor::new(Hardware, gpt, pes, Primary::INDEX, payload, shared_buffer) {
-            Ok(monitor) => monitor,
+            Ok(monitor) => match identity {
+                Some(identity) => monitor.with_identity(identity),
+                None => monitor,
+            },
             Err(error) => panic!("root monitor: {error:?}"),
         }
     })

@@ -20,26 +20,45 @@ pub(crate) enum Event {
 }
 
 /// A platform that writes down what it is asked for.
-#[derive(Debug, Default)]
-pub(crate) struct Recorder(pub Mutex<Vec<Event>>);
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    events: Mutex<Vec<Event>>,
+    pub(crate) shared: [AtomicU64; 512],
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self {
+            events: Mutex::default(),
+            shared: [const { AtomicU64::new(0) }; 512],
+        }
+    }
+}
 
 impl Recorder {
     pub(crate) fn take(&self) -> Vec<Event> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.events.lock().unwrap())
     }
 }
 
 impl Platform for Recorder {
     fn clean_to_aliasing_point(&self, alias: AddressSpace, address: u64) {
-        self.0.lock().unwrap().push(Event::Clean(alias, address));
+        self.events
+            .lock()
+            .unwrap()
+            .push(Event::Clean(alias, address));
     }
 
     fn invalidate_protection(&self, address: u64) {
-        self.0.lock().unwrap().push(Event::Invalidate(address));
+        self.events.lock().unwrap().push(Event::Invalidate(address));
     }
 
     fn wake(&self, pe: usize) {
-        self.0.lock().unwrap().push(Event::Wake(pe));
+        self.events.lock().unwrap().push(Event::Wake(pe));
+    }
+
+    fn shared_buffer(&self) -> &[AtomicU64; 512] {
+        &self.shared
     }
 }
 
