@@ -16,8 +16,12 @@
 //!    buffer for the whole of it needed.
 //!
 //! Feature `sign` adds hashing, signing and the [development identity](development), still without an allocator.
+//! Feature `verify` adds the other side, [decoding and verifying](verify), made from other libraries.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "verify")]
+extern crate alloc;
 
 mod cbor;
 mod claims;
@@ -29,6 +33,8 @@ mod platform;
 mod realm;
 #[cfg(feature = "sign")]
 pub mod sign;
+#[cfg(feature = "verify")]
+pub mod verify;
 mod wrapper;
 
 pub use cbor::BufferTooSmall;
