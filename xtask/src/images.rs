@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::child;
 use crate::firmware;
@@ -121,11 +122,7 @@ pub fn build(
             let path = folder.join(name);
             fs::read(&path).map_err(|error| Error::io("read", &path, &error))
         };
-        let flash = firmware::assemble(
-            &read(ROOT_MONITOR.file)?,
-            &read(REALM_MONITOR.file)?,
-            firmware::identity()?,
-        )?;
+        let flash = firmware::assemble(&read(ROOT_MONITOR.file)?, &read(REALM_MONITOR.file)?)?;
         write_if_changed(&folder.join(FIRMWARE), &flash)?;
     }
     Ok(())
@@ -141,27 +138,41 @@ pub fn elf_path(workspace: &Workspace, toolchain: &Toolchain, image: Image) -> P
         .join(image.package)
 }
 
-/// Each image is a cargo call of its own: cargo would unify the features of what they share.
+/// Checks the code of `image` with clippy, as it is compiled for bare metal. The images that it embeds must be there.
+///
+/// # Errors
+///
+/// When there is a warning (the details hold it), or this toolchain has no clippy for the target.
+pub fn lint(workspace: &Workspace, toolchain: &Toolchain, image: Image) -> Result<(), Error> {
+    let mut command = cargo(workspace, toolchain, "clippy", image);
+    command.args(["--quiet", "--", "-D", "warnings"]);
+    child::output(&mut command).map(drop)
+}
+
 fn compile(
     workspace: &Workspace,
     toolchain: &Toolchain,
     image: Image,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
-    let mut command = toolchain.cargo("build", &RUSTFLAGS);
+    let mut command = cargo(workspace, toolchain, "build", image);
+    let finished = child::run(&mut command, None, |line| progress.detail(line))?;
+    if finished.status.success() {
+        return Ok(());
+    }
+    Err(Error::new(format!("{} does not compile", image.name)).with_details(finished.all))
+}
+
+/// Each image is a cargo call of its own: cargo would unify the features of what they share.
+fn cargo(workspace: &Workspace, toolchain: &Toolchain, subcommand: &str, image: Image) -> Command {
+    let mut command = toolchain.cargo(subcommand, &RUSTFLAGS);
     command.current_dir(workspace.root());
     command.args(["--profile", "image", "--package", image.package]);
     command
         .arg("--target-dir")
         .arg(workspace.bare_metal().join(toolchain.name()));
-    command.args([
-        "--color",
-        if std::io::stderr().is_terminal() {
-            "always"
-        } else {
-            "never"
-        },
-    ]);
+    let color = std::io::stderr().is_terminal();
+    command.args(["--color", if color { "always" } else { "never" }]);
     // Cargo's warning about the sources of `core` tells nobody here anything.
     command.env("CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY", "never");
     // What the hosts embed. The compiler notes the names and the files, and builds again when either changes.
@@ -171,11 +182,7 @@ fn compile(
     ] {
         command.env(name, workspace.images().join(guest.file));
     }
-    let finished = child::run(&mut command, None, |line| progress.detail(line))?;
-    if finished.status.success() {
-        return Ok(());
-    }
-    Err(Error::new(format!("{} does not compile", image.name)).with_details(finished.all))
+    command
 }
 
 /// Leaves a file with the right content alone, so that what is made from it is not made again.

@@ -45,12 +45,12 @@ struct Shared {
 static SHARED: Once<Shared> = Once::new();
 
 fn primary(device_tree: Option<&'static [u8]>) {
-    let (Ok(report) | Err(report)) = host(device_tree);
+    let report = host(device_tree).unwrap_or_else(|report| *report);
     print!("{}", Table(&report));
 }
 
 /// Runs the realm on all PEs; how it went, or why there was none. The report has been told on the UART too.
-fn host(device_tree: Option<&'static [u8]>) -> Result<Report, Report> {
+fn host(device_tree: Option<&'static [u8]>) -> Result<Report, Box<Report>> {
     let mut dram = Dram::claim().ok_or_else(|| failed("the machine's memory is taken".into()))?;
     memory::start_heap(&mut dram);
     let device_tree =
@@ -100,7 +100,7 @@ fn host(device_tree: Option<&'static [u8]>) -> Result<Report, Report> {
     let supply = Supply::new(memory.dram, page_size, memory.free);
     let host = Host::new(Transport, supply).map_err(|error| failed(format!("{error}")))?;
     let host: &'static _ = Box::leak(Box::new(host));
-    let machine = RealmMachine::new(host, &Uart, &config, &mut pe).map_err(|report| *report)?;
+    let machine = RealmMachine::new(host, &Uart, &config, &mut pe)?;
     let shared = SHARED.call_once(|| Shared { gic, machine });
     start_others(&board);
     shared.machine.run_pe(&mut pe);
@@ -127,7 +127,7 @@ fn secondary(index: usize) {
 }
 
 /// Reports a run that did not come to a realm.
-fn failed(why: String) -> Report {
+fn failed(why: String) -> Box<Report> {
     let report = Report {
         outcome: Outcome::Error,
         error: Some(why),
@@ -138,5 +138,5 @@ fn failed(why: String) -> Report {
         granules: GranuleReport::default(),
     };
     Uart.event(&Event::Report(report.clone()));
-    report
+    Box::new(report)
 }

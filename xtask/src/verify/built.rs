@@ -6,6 +6,7 @@ use cca_abi::firmware;
 use xtask::images::{self, FIRMWARE};
 use xtask::progress::Lines;
 use xtask::setup;
+use xtask::toolchain::Toolchain;
 use xtask::workspace::Workspace;
 use xtask::{Error, Progress};
 
@@ -13,8 +14,11 @@ use super::Case;
 
 /// Builds everything that the later suites boot, and looks at it.
 pub(crate) fn images(workspace: &Workspace) -> Vec<Case> {
-    let built = setup::toolchain(workspace, &Lines).and_then(|toolchain| {
-        images::build(workspace, &toolchain, &images::ALL, &Lines)?;
+    let toolchain = match setup::toolchain(workspace, &Lines) {
+        Ok(toolchain) => toolchain,
+        Err(error) => return vec![Case::broken("set up the compiler", &error)],
+    };
+    let built = images::build(workspace, &toolchain, &images::ALL, &Lines).and_then(|()| {
         // Nothing has changed: the second time must find that out, and change nothing.
         let before = modified(workspace)?;
         images::build(workspace, &toolchain, &images::ALL, &Quiet)?;
@@ -29,11 +33,23 @@ pub(crate) fn images(workspace: &Workspace) -> Vec<Case> {
     } else {
         Err("the second build made new files".to_owned())
     };
-    vec![
+    let mut cases = vec![
         Case::new("build", Ok(())),
         Case::new("nothing to do", again),
         Case::new("firmware table", firmware_table(workspace)),
-    ]
+    ];
+    if toolchain == Toolchain::User {
+        for image in images::ALL {
+            let name = format!("lints of {}", image.name);
+            cases.push(match images::lint(workspace, &toolchain, image) {
+                Ok(()) => Case::new(name, Ok(())),
+                Err(error) => Case::broken(name, &error),
+            });
+        }
+    } else {
+        println!("  lints of images: skipped, this compiler comes without clippy");
+    }
+    cases
 }
 
 struct Quiet;
@@ -69,15 +85,12 @@ fn firmware_table(workspace: &Workspace) -> Result<(), String> {
     let table = flash
         .get(firmware::TABLE_OFFSET as usize..)
         .unwrap_or_default();
-    let mut words = [0; firmware::TABLE_WORDS];
-    for (word, bytes) in words.iter_mut().zip(table.as_chunks().0) {
-        *word = u64::from_le_bytes(*bytes);
-    }
-    let table = firmware::Table::read(&words);
-    let right = table.is_some_and(|table| {
-        table.rmm_length == realm_monitor.len() as u64 && table.identity.is_some()
-    });
-    if !right {
+    let words: Vec<_> = table
+        .chunks_exact(8)
+        .take(4)
+        .filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)))
+        .collect();
+    if words != firmware::table(realm_monitor.len() as u64) {
         return Err(format!("the table is {words:x?}"));
     }
     if flash.get(firmware::RMM_OFFSET as usize..) != Some(&realm_monitor) {

@@ -24,6 +24,10 @@ pub(crate) fn layering(workspace: &Workspace) -> Vec<Case> {
             "unsafe code is where it may be",
             unsafety::misplaced(workspace),
         ),
+        verdict(
+            "unsafe code says why it is sound",
+            unsafety::unexplained(workspace),
+        ),
     ]
 }
 
