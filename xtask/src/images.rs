@@ -122,7 +122,11 @@ pub fn build(
             let path = folder.join(name);
             fs::read(&path).map_err(|error| Error::io("read", &path, &error))
         };
-        let flash = firmware::assemble(&read(ROOT_MONITOR.file)?, &read(REALM_MONITOR.file)?)?;
+        let flash = firmware::assemble(
+            &read(ROOT_MONITOR.file)?,
+            &read(REALM_MONITOR.file)?,
+            firmware::identity()?,
+        )?;
         write_if_changed(&folder.join(FIRMWARE), &flash)?;
     }
     Ok(())

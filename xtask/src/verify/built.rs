@@ -85,12 +85,15 @@ fn firmware_table(workspace: &Workspace) -> Result<(), String> {
     let table = flash
         .get(firmware::TABLE_OFFSET as usize..)
         .unwrap_or_default();
-    let words: Vec<_> = table
-        .chunks_exact(8)
-        .take(4)
-        .filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)))
-        .collect();
-    if words != firmware::table(realm_monitor.len() as u64) {
+    let mut words = [0; firmware::TABLE_WORDS];
+    for (word, bytes) in words.iter_mut().zip(table.as_chunks().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    let table = firmware::Table::read(&words);
+    let right = table.is_some_and(|table| {
+        table.rmm_length == realm_monitor.len() as u64 && table.identity.is_some()
+    });
+    if !right {
         return Err(format!("the table is {words:x?}"));
     }
     if flash.get(firmware::RMM_OFFSET as usize..) != Some(&realm_monitor) {
