@@ -16,6 +16,9 @@ pub const IMMEDIATE: u16 = 0x5055;
 /// Number of registers that an SMC takes from the host and reports to it.
 pub const SMC_REGISTERS: usize = 12;
 
+/// What a vCPU reports that does not have what the operation is about.
+pub const NOTHING: u64 = u64::MAX;
+
 /// What the host can have a vCPU do. The operation's number is in X0 of the host's answer, its arguments follow;
 /// the result is in X1 and up of the next host call, whose X0 repeats the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,10 @@ pub enum Operation {
     SecondaryEntry = 12,
     /// Runs in the realm for ever, without an exit of its own.
     Spin = 13,
+    /// Fills the vector registers: seed; reports the bytes of a vector, or [`NOTHING`] if there are none.
+    FillVectors = 14,
+    /// Looks at the vector registers: seed; reports how many bytes differ from what was filled in, or [`NOTHING`].
+    CompareVectors = 15,
 }
 
 impl Operation {
@@ -70,6 +77,8 @@ impl Operation {
             11 => Self::Mpidr,
             12 => Self::SecondaryEntry,
             13 => Self::Spin,
+            14 => Self::FillVectors,
+            15 => Self::CompareVectors,
             _ => return None,
         })
     }
@@ -113,6 +122,12 @@ fn carry_out<P: GuestPe>(pe: &P, operation: Operation, arguments: &[u64], report
         Operation::EndOfInterrupt => pe.end_of_interrupt(arguments[0] as u32),
         Operation::Mpidr => report[0] = pe.mpidr(),
         Operation::SecondaryEntry => report[0] = pe.secondary_entry(),
+        Operation::FillVectors => {
+            report[0] = pe.fill_vectors(arguments[0]).unwrap_or(NOTHING);
+        }
+        Operation::CompareVectors => {
+            report[0] = pe.vector_differences(arguments[0]).unwrap_or(NOTHING);
+        }
         Operation::Spin => loop {
             pe.counter();
         },

@@ -5,7 +5,11 @@ pub mod console;
 pub mod memory;
 pub mod panic;
 pub mod per_pe;
+#[cfg(any(feature = "rmm", feature = "host", feature = "guest"))]
+pub mod simd;
 pub mod smc;
 #[macro_use]
 pub mod sysreg;
 pub mod uart;
+#[cfg(any(feature = "host", feature = "guest"))]
+pub mod vectors;

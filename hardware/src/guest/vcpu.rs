@@ -6,7 +6,7 @@ use cca_abi::smccc::Registers;
 use realm_guest::demo::GuestPe;
 
 use super::entry::{self, MAX_VCPUS};
-use crate::common::{barrier, smc};
+use crate::common::{barrier, smc, vectors};
 use crate::{read_sysreg, write_sysreg};
 
 /// No interrupt: the INTID that the GIC answers when nothing is signalled.
@@ -179,4 +179,31 @@ impl GuestPe for Vcpu {
     fn secondary_entry(&self) -> u64 {
         entry::secondary_entry()
     }
+
+    fn fill_vectors(&self, seed: u64) -> Option<u64> {
+        let sve = open_vectors();
+        // SAFETY: the registers are open.
+        Some(unsafe { vectors::fill(sve, seed) })
+    }
+
+    fn vector_differences(&self, seed: u64) -> Option<u64> {
+        let sve = open_vectors();
+        // SAFETY: the registers are open.
+        Some(unsafe { vectors::differences(sve, seed) })
+    }
+}
+
+/// Opens FP, Advanced SIMD and, if the realm has it, SVE with the longest vectors that there are. Whether it has it.
+fn open_vectors() -> bool {
+    let sve = read_sysreg!("id_aa64pfr0_el1") >> 32 & 0xF != 0;
+    let zen = if sve { 3 << 16 } else { 0 };
+    // SAFETY: compiled code uses none of the registers. CPACR_EL1.FPEN and ZEN.
+    unsafe { write_sysreg!("cpacr_el1", 3 << 20 | zen) };
+    barrier::isb();
+    if sve {
+        // SAFETY: as above. ZCR_EL1
+        unsafe { write_sysreg!("s3_0_c1_c2_0", 0xF) };
+        barrier::isb();
+    }
+    sve
 }

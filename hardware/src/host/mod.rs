@@ -13,6 +13,7 @@ mod memory;
 mod panic;
 mod pe;
 mod power;
+mod simd;
 mod start;
 mod translation;
 mod transport;
@@ -24,6 +25,7 @@ pub use memory::Dram;
 pub use panic::stop;
 pub use pe::{Pe, affinity};
 pub use power::{start_pe, system_off};
+pub use simd::{fill_vectors, vector_differences};
 pub use transport::Transport;
 
 /// Makes two functions the program of the image: `primary: fn(Option<&'static [u8]>)`, with the device tree, runs on

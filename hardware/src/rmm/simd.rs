@@ -13,6 +13,7 @@
 //! EL3 keeps SME to itself. ZA stays in place.
 
 use crate::common::barrier::isb;
+use crate::common::simd;
 use crate::rmm::cpu::Optional;
 use crate::rmm::entry::CPTR_MONITOR;
 use crate::{read_sysreg, write_sysreg};
@@ -37,109 +38,6 @@ global_asm!(
     .arch_extension fp
     .arch_extension simd
     .arch_extension sve
-
-    // X0 = 512 bytes, 16-byte aligned.
-rmm_store_v:
-    stp     q0, q1, [x0, #0]
-    stp     q2, q3, [x0, #32]
-    stp     q4, q5, [x0, #64]
-    stp     q6, q7, [x0, #96]
-    stp     q8, q9, [x0, #128]
-    stp     q10, q11, [x0, #160]
-    stp     q12, q13, [x0, #192]
-    stp     q14, q15, [x0, #224]
-    stp     q16, q17, [x0, #256]
-    stp     q18, q19, [x0, #288]
-    stp     q20, q21, [x0, #320]
-    stp     q22, q23, [x0, #352]
-    stp     q24, q25, [x0, #384]
-    stp     q26, q27, [x0, #416]
-    stp     q28, q29, [x0, #448]
-    stp     q30, q31, [x0, #480]
-    ret
-rmm_load_v:
-    ldp     q0, q1, [x0, #0]
-    ldp     q2, q3, [x0, #32]
-    ldp     q4, q5, [x0, #64]
-    ldp     q6, q7, [x0, #96]
-    ldp     q8, q9, [x0, #128]
-    ldp     q10, q11, [x0, #160]
-    ldp     q12, q13, [x0, #192]
-    ldp     q14, q15, [x0, #224]
-    ldp     q16, q17, [x0, #256]
-    ldp     q18, q19, [x0, #288]
-    ldp     q20, q21, [x0, #320]
-    ldp     q22, q23, [x0, #352]
-    ldp     q24, q25, [x0, #384]
-    ldp     q26, q27, [x0, #416]
-    ldp     q28, q29, [x0, #448]
-    ldp     q30, q31, [x0, #480]
-    ret
-
-    // X0 = 16 vectors, X1 = 16 more.
-rmm_store_z:
-    .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    str     z\n, [x0, #\n, mul vl]
-    .endr
-    .irp    n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
-    str     z\n, [x1, #(\n - 16), mul vl]
-    .endr
-    ret
-rmm_load_z:
-    .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    ldr     z\n, [x0, #\n, mul vl]
-    .endr
-    .irp    n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
-    ldr     z\n, [x1, #(\n - 16), mul vl]
-    .endr
-    ret
-rmm_vector_bytes:
-    rdvl    x0, #1
-    ret
-
-    // X0 = 17 predicates: P0 to P15 (and FFR where there is access to it: X1 is not zero).
-rmm_store_p:
-    str     p0, [x0, #0, mul vl]
-    str     p1, [x0, #1, mul vl]
-    str     p2, [x0, #2, mul vl]
-    str     p3, [x0, #3, mul vl]
-    str     p4, [x0, #4, mul vl]
-    str     p5, [x0, #5, mul vl]
-    str     p6, [x0, #6, mul vl]
-    str     p7, [x0, #7, mul vl]
-    str     p8, [x0, #8, mul vl]
-    str     p9, [x0, #9, mul vl]
-    str     p10, [x0, #10, mul vl]
-    str     p11, [x0, #11, mul vl]
-    str     p12, [x0, #12, mul vl]
-    str     p13, [x0, #13, mul vl]
-    str     p14, [x0, #14, mul vl]
-    str     p15, [x0, #15, mul vl]
-    cbz     x1, 1f
-    rdffr   p0.b
-    str     p0, [x0, #16, mul vl]
-1:  ret
-rmm_load_p:
-    cbz     x1, 1f
-    ldr     p0, [x0, #16, mul vl]
-    wrffr   p0.b
-1:  ldr     p0, [x0, #0, mul vl]
-    ldr     p1, [x0, #1, mul vl]
-    ldr     p2, [x0, #2, mul vl]
-    ldr     p3, [x0, #3, mul vl]
-    ldr     p4, [x0, #4, mul vl]
-    ldr     p5, [x0, #5, mul vl]
-    ldr     p6, [x0, #6, mul vl]
-    ldr     p7, [x0, #7, mul vl]
-    ldr     p8, [x0, #8, mul vl]
-    ldr     p9, [x0, #9, mul vl]
-    ldr     p10, [x0, #10, mul vl]
-    ldr     p11, [x0, #11, mul vl]
-    ldr     p12, [x0, #12, mul vl]
-    ldr     p13, [x0, #13, mul vl]
-    ldr     p14, [x0, #14, mul vl]
-    ldr     p15, [x0, #15, mul vl]
-    ret
 
     // Probes: X0 = 0 if the instruction is allowed, 1 if it took the SME exception (see the vectors).
 rmm_probe_begin:
@@ -168,13 +66,6 @@ rmm_streaming_on:
 );
 
 unsafe extern "C" {
-    fn rmm_store_v(to: *mut u64);
-    fn rmm_load_v(from: *const u64);
-    fn rmm_store_z(lower: *mut u8, upper: *mut u8);
-    fn rmm_load_z(lower: *const u8, upper: *const u8);
-    fn rmm_store_p(to: *mut u8, ffr: u64);
-    fn rmm_load_p(from: *const u8, ffr: u64);
-    fn rmm_vector_bytes() -> u64;
     fn rmm_probe_sve() -> u64;
     fn rmm_probe_ffr() -> u64;
     fn rmm_streaming_off();
@@ -200,8 +91,8 @@ pub fn longest_vectors() -> u8 {
     open(SVE_ON);
     let before = read_sysreg!("s3_4_c1_c2_0");
     set_length(LONGEST);
-    // SAFETY: reads the vector length; SVE is open.
-    let bytes = unsafe { rmm_vector_bytes() };
+    // SAFETY: SVE is open.
+    let bytes = unsafe { simd::vector_bytes() };
     set_length(before);
     // SAFETY: SIMD is trapped again.
     unsafe { write_sysreg!("cptr_el2", CPTR_MONITOR) };
@@ -322,27 +213,27 @@ impl HostSimd {
         // SIMD register.
         unsafe {
             if self.sve {
-                rmm_store_z(lower, upper);
+                simd::store_z(lower, upper);
             } else {
-                rmm_store_v(lower.cast());
+                simd::store_v(lower.cast());
             }
             if streaming {
-                rmm_store_p(predicates, 0);
+                simd::store_p(predicates, 0);
                 let ffr = u64::from(rmm_probe_ffr() == 0);
                 if ffr != 0 {
                     // The probe has spent P0.
-                    rmm_load_p(predicates, 0);
-                    rmm_store_p(predicates, ffr);
+                    simd::load_p(predicates, 0);
+                    simd::store_p(predicates, ffr);
                 }
                 rmm_streaming_off();
                 self.streaming = Some(Streaming { ffr });
             } else if vectors != 0 {
-                rmm_store_p(predicates, 1);
+                simd::store_p(predicates, 1);
             }
         }
         if vectors == 0 {
             // SAFETY: the words of the REC from SIMD on are 512 bytes at a multiple of 16, mapped, and this PE's alone.
-            unsafe { rmm_load_v(rec.0[SIMD].as_ptr()) };
+            unsafe { simd::load_v(rec.0[SIMD].as_ptr()) };
         } else {
             // ZCR_EL12
             self.zcr_el1 = read_sysreg!("s3_5_c1_c2_0");
@@ -351,8 +242,8 @@ impl HostSimd {
             // SAFETY: the REC and its auxiliary granules have the room, mapped, and are this PE's alone. ZCR_EL12 does
             // not concern EL2.
             unsafe {
-                rmm_load_p(realm.predicates, 1);
-                rmm_load_z(realm.lower, realm.upper);
+                simd::load_p(realm.predicates, 1);
+                simd::load_z(realm.lower, realm.upper);
                 write_sysreg!("s3_5_c1_c2_0", rec.get(ZCR_EL1));
             }
         }
@@ -371,15 +262,15 @@ impl HostSimd {
         rec.set(FPSR, read_sysreg!("s3_3_c4_c4_1"));
         if vectors == 0 {
             // SAFETY: as in `give_to`.
-            unsafe { rmm_store_v(rec.0[SIMD].as_ptr()) };
+            unsafe { simd::store_v(rec.0[SIMD].as_ptr()) };
         } else {
             // ZCR_EL12
             rec.set(ZCR_EL1, read_sysreg!("s3_5_c1_c2_0"));
             let realm = RealmVectors::of(rec, vectors);
             // SAFETY: as in `give_to`; ZCR_EL2 is still the realm's.
             unsafe {
-                rmm_store_z(realm.lower, realm.upper);
-                rmm_store_p(realm.predicates, 1);
+                simd::store_z(realm.lower, realm.upper);
+                simd::store_p(realm.predicates, 1);
                 write_sysreg!("s3_5_c1_c2_0", self.zcr_el1);
             }
         }
@@ -393,15 +284,15 @@ impl HostSimd {
         unsafe {
             if let Some(Streaming { ffr }) = self.streaming.take() {
                 rmm_streaming_on();
-                rmm_load_p(predicates, ffr);
+                simd::load_p(predicates, ffr);
             } else if vectors != 0 {
-                rmm_load_p(predicates, 1);
+                simd::load_p(predicates, 1);
             }
             if self.sve {
-                rmm_load_z(lower, upper);
+                simd::load_z(lower, upper);
                 write_sysreg!("s3_4_c1_c2_0", self.zcr_el2);
             } else {
-                rmm_load_v(lower.cast());
+                simd::load_v(lower.cast());
             }
             write_sysreg!("s3_3_c4_c4_0", self.fpcr);
             write_sysreg!("s3_3_c4_c4_1", self.fpsr);

@@ -123,6 +123,14 @@ impl Host for ScenarioHost {
         elsewhere::finish(|| self.pe.borrow_mut().kick_others())
     }
 
+    fn fill_vectors(&self, length: u64, seed: u64) {
+        hardware::host::fill_vectors(length, seed);
+    }
+
+    fn vector_differences(&self, length: u64, seed: u64) -> u64 {
+        hardware::host::vector_differences(length, seed)
+    }
+
     /// The RMM shows its state to nobody.
     fn snapshot(&self) -> Option<u64> {
         None

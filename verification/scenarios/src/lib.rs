@@ -77,6 +77,19 @@ pub trait Host {
     /// Interrupts the other PE until its call has ended: the registers then.
     fn finish_elsewhere(&self) -> Registers;
 
+    /// Fills the vector registers of this PE with contents that `seed` tells from others: V, or if `length` is not 0
+    /// those of SVE with vectors of `length` * 128 bits, which the machine has. A machine without vector registers does
+    /// nothing.
+    fn fill_vectors(&self, length: u64, seed: u64) {
+        let _ = (length, seed);
+    }
+
+    /// Number of bytes of the vector registers that are not what [`Host::fill_vectors`] left in them.
+    fn vector_differences(&self, length: u64, seed: u64) -> u64 {
+        let _ = (length, seed);
+        0
+    }
+
     /// A digest of the whole state behind the interface, where the machine can give one: every granule's
     /// state, granule protection, and the content of everything that is not Non-secure.
     fn snapshot(&self) -> Option<u64>;

@@ -42,6 +42,11 @@ impl Puppet {
     /// Builds and activates a realm with this many RECs, of which the first is runnable.
     pub fn new(fixture: &mut Fixture<'_>, recs: u64) -> Puppet {
         let realm = fixture.realm();
+        Self::of(fixture, realm, recs)
+    }
+
+    /// As [`Puppet::new`], in a realm that has nothing yet.
+    pub fn of(fixture: &mut Fixture<'_>, realm: Realm, recs: u64) -> Puppet {
         let rd = realm.rd;
         fixture.tables(rd, MEMORY);
         fixture.tables(rd, CALL_PAGE);

@@ -74,18 +74,36 @@ impl Realm {
 
     /// The call that creates a realm, with everything that it needs.
     pub(crate) fn realm_create(fixture: &mut Fixture<'_>) -> Registers {
+        Self::realm_create_with(fixture, |_| {})
+    }
+
+    /// As [`Realm::realm_create`], with changed parameters.
+    pub(crate) fn realm_create_with(
+        fixture: &mut Fixture<'_>,
+        change: impl FnOnce(&mut RealmParams),
+    ) -> Registers {
         let rd = fixture.delegated();
         let rtt_base = fixture.delegated_contiguous(ROOT_TABLES.into());
         let vmid = fixture.vmid();
         let mut words = [0; 512];
-        Self::params(rtt_base, vmid).write(&mut words);
+        let mut params = Self::params(rtt_base, vmid);
+        change(&mut params);
+        params.write(&mut words);
         let params_ptr = fixture.non_secure_with(&words);
         realm_create::Input { rd, params_ptr }.encode()
     }
 
     /// Creates a realm.
     pub(crate) fn create(fixture: &mut Fixture<'_>) -> Realm {
-        let call = Self::realm_create(fixture);
+        Self::create_with(fixture, |_| {})
+    }
+
+    /// Creates a realm with changed parameters.
+    pub(crate) fn create_with(
+        fixture: &mut Fixture<'_>,
+        change: impl FnOnce(&mut RealmParams),
+    ) -> Realm {
+        let call = Self::realm_create_with(fixture, change);
         fixture.call(Command::RealmCreate, call);
         Self::from_params(fixture.host(), call.0[1], call.0[2])
     }

@@ -48,4 +48,17 @@ pub trait GuestPe: Conduit {
     /// Where a vCPU that PSCI `CPU_ON` starts is to begin: a protected address whose code comes to
     /// [`run_secondary`](super::run_secondary) with the context argument of the call.
     fn secondary_entry(&self) -> u64;
+
+    /// Fills all vector registers that ID_AA64PFR0_EL1 shows, V or with SVE those of the longest vectors, with contents
+    /// that `seed` tells from others. Returns the bytes of a vector; `None` where vCPUs are simulated without any.
+    fn fill_vectors(&self, seed: u64) -> Option<u64> {
+        let _ = seed;
+        None
+    }
+
+    /// Number of bytes of the vector registers that are not what [`fill_vectors`](Self::fill_vectors) left in them.
+    fn vector_differences(&self, seed: u64) -> Option<u64> {
+        let _ = seed;
+        None
+    }
 }

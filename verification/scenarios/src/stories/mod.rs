@@ -6,6 +6,7 @@ mod psci;
 mod ripas;
 mod rsi;
 mod running;
+pub(crate) mod vectors;
 
 use alloc::format;
 
@@ -57,6 +58,7 @@ pub(crate) fn all() -> impl Iterator<Item = Story> {
         ripas::STORIES,
         exits::STORIES,
         running::STORIES,
+        vectors::STORIES,
     ]
     .into_iter()
     .flatten()
