@@ -162,6 +162,8 @@ mod host;
 #[cfg(feature = "alloc")]
 pub mod ledger;
 #[cfg(feature = "alloc")]
+pub mod plan;
+#[cfg(feature = "alloc")]
 pub mod realm;
 #[cfg(feature = "alloc")]
 pub mod rec;

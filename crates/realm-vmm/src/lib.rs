@@ -21,6 +21,7 @@ pub mod config;
 pub mod console;
 pub mod interrupts;
 mod machine;
+pub mod measure;
 pub mod pe;
 pub mod report;
 pub mod schedule;

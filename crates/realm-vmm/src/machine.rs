@@ -300,12 +300,8 @@ fn build<'h, T: SmcTransport, M: PageSupply>(
     config: &Config<'_>,
 ) -> Result<Realm<'h, T, M, Active>, String> {
     let ram = check(config)?;
-    let realm_config = RealmConfig {
-        ipa_bits: Config::IPA_BITS as u8,
-        ..RealmConfig::default()
-    };
     let mut realm = host
-        .create_realm(realm_config)
+        .create_realm(realm_config())
         .map_err(|error| format!("cannot create the realm: {error}"))?;
     let at = |what, partial: Partial| {
         format!("cannot {what} at {:?}: {}", partial.reached, partial.error)
@@ -322,7 +318,16 @@ fn build<'h, T: SmcTransport, M: PageSupply>(
         .map_err(|failed| format!("cannot activate the realm: {}", failed.error))
 }
 
-fn check(config: &Config<'_>) -> Result<IpaRange, String> {
+/// The properties of the realm.
+pub(crate) fn realm_config() -> RealmConfig {
+    RealmConfig {
+        ipa_bits: Config::IPA_BITS as u8,
+        ..RealmConfig::default()
+    }
+}
+
+/// The realm's RAM.
+pub(crate) fn check(config: &Config<'_>) -> Result<IpaRange, String> {
     if config.vcpus == 0 {
         return Err("a realm needs at least one vCPU".to_string());
     }
@@ -347,7 +352,13 @@ fn add_vcpus<T: SmcTransport, M: PageSupply>(
     realm: &mut Realm<'_, T, M, New>,
     config: &Config<'_>,
 ) -> Result<(), Error> {
-    realm.add_vcpu(VcpuConfig {
+    realm.add_vcpu(first_vcpu(config))?;
+    (1..config.vcpus as u64).try_for_each(|index| realm.add_vcpu(VcpuConfig::secondary(index)))
+}
+
+/// The vCPU that runs from the start.
+pub(crate) fn first_vcpu(config: &Config<'_>) -> VcpuConfig {
+    VcpuConfig {
         index: 0,
         gprs: [
             Config::RAM_BASE,
@@ -361,8 +372,7 @@ fn add_vcpus<T: SmcTransport, M: PageSupply>(
         ],
         pc: Config::RAM_BASE,
         runnable: true,
-    })?;
-    (1..config.vcpus as u64).try_for_each(|index| realm.add_vcpu(VcpuConfig::secondary(index)))
+    }
 }
 
 /// Waits until nobody else uses the realm.

@@ -41,6 +41,16 @@ impl VcpuConfig {
         }
     }
 
+    /// What is measured of it, if it is runnable.
+    #[must_use]
+    pub const fn measured(&self) -> MeasuredRec {
+        MeasuredRec {
+            flags: flags(self),
+            gprs: self.gprs,
+            pc: self.pc,
+        }
+    }
+
     /// The MPIDR that the realm reads, without the bits that are no affinity.
     #[must_use]
     pub const fn mpidr(&self) -> u64 {
@@ -137,11 +147,7 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
             if self.vcpus[place].memory.is_none() {
                 let config = self.vcpus[place].config;
                 self.vcpus[place].memory = Some(self.create_rec(&config)?);
-                self.rim.rec(&MeasuredRec {
-                    flags: flags(&config),
-                    gprs: config.gprs,
-                    pc: config.pc,
-                });
+                self.rim.rec(&config.measured());
             }
         }
         Ok(())
