@@ -1,6 +1,7 @@
 //! The cases, command by command.
 
 mod data;
+mod granted;
 mod granule;
 mod psci_complete;
 mod realm;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
     ripas::cases(&mut cases);
     unprotected::cases(&mut cases);
     psci_complete::cases(&mut cases);
+    granted::cases(&mut cases);
     cases.into_iter()
 }
 
