@@ -56,6 +56,9 @@ pub enum Operation {
     FillVectors = 14,
     /// Looks at the vector registers: seed; reports how many bytes differ from what was filled in, or [`NOTHING`].
     CompareVectors = 15,
+    /// Lets the cycle counter overflow (1), or clears the overflow (0); reports the number of event counters, or
+    /// [`NOTHING`] if there is no PMU.
+    OverflowCycles = 16,
 }
 
 impl Operation {
@@ -79,6 +82,7 @@ impl Operation {
             13 => Self::Spin,
             14 => Self::FillVectors,
             15 => Self::CompareVectors,
+            16 => Self::OverflowCycles,
             _ => return None,
         })
     }
@@ -124,6 +128,9 @@ fn carry_out<P: GuestPe>(pe: &P, operation: Operation, arguments: &[u64], report
         Operation::SecondaryEntry => report[0] = pe.secondary_entry(),
         Operation::FillVectors => {
             report[0] = pe.fill_vectors(arguments[0]).unwrap_or(NOTHING);
+        }
+        Operation::OverflowCycles => {
+            report[0] = pe.overflow_cycles(arguments[0] != 0).unwrap_or(NOTHING);
         }
         Operation::CompareVectors => {
             report[0] = pe.vector_differences(arguments[0]).unwrap_or(NOTHING);

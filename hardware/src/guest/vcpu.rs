@@ -186,6 +186,38 @@ impl GuestPe for Vcpu {
         Some(unsafe { vectors::fill(sve, seed) })
     }
 
+    fn overflow_cycles(&self, asked: bool) -> Option<u64> {
+        /// The cycle counter in PMCNTENSET_EL0 and its like.
+        const CYCLES: u64 = 1 << 31;
+        /// Enough for an overflow that is some cycles away.
+        const PATIENCE: usize = 1_000_000;
+        // ID_AA64DFR0_EL1.PMUVer
+        if read_sysreg!("id_aa64dfr0_el1") >> 8 & 0xF == 0 {
+            return None;
+        }
+        // SAFETY: the PMU counts, and can raise its interrupt, which is masked outside of `wait_for_interrupt`.
+        unsafe {
+            if asked {
+                write_sysreg!("pmccfiltr_el0", 0);
+                write_sysreg!("pmccntr_el0", u64::MAX - 100);
+                write_sysreg!("pmintenset_el1", CYCLES);
+                write_sysreg!("pmcntenset_el0", CYCLES);
+                write_sysreg!("pmcr_el0", 1 << 6 | 1); // LC, E
+            } else {
+                write_sysreg!("pmcr_el0", 1 << 6);
+                write_sysreg!("pmovsclr_el0", CYCLES);
+                write_sysreg!("pmcr_el0", 1 << 6 | 1);
+            }
+        }
+        barrier::isb();
+        for _ in 0..PATIENCE {
+            if !asked || read_sysreg!("pmovsset_el0") & CYCLES != 0 {
+                break;
+            }
+        }
+        Some(read_sysreg!("pmcr_el0") >> 11 & 0x1F)
+    }
+
     fn vector_differences(&self, seed: u64) -> Option<u64> {
         let sve = open_vectors();
         // SAFETY: the registers are open.

@@ -56,6 +56,13 @@ pub trait GuestPe: Conduit {
         None
     }
 
+    /// Lets the cycle counter overflow and ask for an interrupt, or ends that. Returns the number of event counters;
+    /// `None` if the vCPU has no PMU, or is simulated without its counters.
+    fn overflow_cycles(&self, asked: bool) -> Option<u64> {
+        let _ = asked;
+        None
+    }
+
     /// Number of bytes of the vector registers that are not what [`fill_vectors`](Self::fill_vectors) left in them.
     fn vector_differences(&self, seed: u64) -> Option<u64> {
         let _ = seed;

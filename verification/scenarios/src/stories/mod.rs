@@ -1,6 +1,7 @@
 //! Scenarios with a realm that runs: each tells what the realm does, what the host sees of it and what the realm
 //! gets to know.
 
+mod counters;
 mod exits;
 mod psci;
 mod ripas;
@@ -59,6 +60,7 @@ pub(crate) fn all() -> impl Iterator<Item = Story> {
         exits::STORIES,
         running::STORIES,
         vectors::STORIES,
+        counters::STORIES,
     ]
     .into_iter()
     .flatten()
