@@ -20,5 +20,7 @@ mod tables;
 
 pub use execution::{Entry as RecEntry, ExpectedExit, Operation, Retired, Stuck};
 pub use judgement::{Code, Failure, Judgement};
-pub use state::{Granule, Model, Platform, Read, Realm, RealmState, Rec};
+pub use state::{
+    Granule, Model, Platform, PsciRequest, Read, Realm, RealmState, Rec, RipasRequest,
+};
 pub use tables::{Entry, Table, entry_size};
