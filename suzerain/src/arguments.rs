@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::attest::Attest;
 use crate::failure::{self, Failure};
+use crate::measure::Measure;
 use crate::size;
 
 /// The most vCPUs of a realm. The architecture allows more; nobody emulates them in reasonable time.
@@ -29,6 +31,10 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Runs a realm to its end, shows what it did, and takes everything back.
     Run(Options),
+    /// Prints what a realm will measure, before it is launched; takes the options of `run`.
+    Measure(Measure),
+    /// Decodes and verifies an attestation token, and shows what it says.
+    Attest(Attest),
 }
 
 /// Which machine the realm runs on.
@@ -237,6 +243,7 @@ mod tests {
         let all = ["suzerain", "run"].iter().chain(arguments);
         match Arguments::parse_from(all).command {
             Command::Run(options) => options,
+            _ => panic!("this is `run`"),
         }
     }
 

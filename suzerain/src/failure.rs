@@ -14,13 +14,15 @@ pub(crate) const SETUP: u8 = 3;
 pub(crate) const MACHINE: u8 = 4;
 /// Exit code of a run that took longer than its limit.
 pub(crate) const TIMEOUT: u8 = 5;
+/// Exit code for a token that is refused, or a measurement that is not the one expected.
+pub(crate) const REFUSED: u8 = 6;
 /// Exit code of a run that was interrupted.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What `--help` says about exit codes.
 pub(crate) const HELP: &str = "Exit codes: 0 the realm ran and everything was returned; 1 the realm failed; 2 bad \
 input; 3 a tool or an image is missing or does not do; 4 the machine or the host in it failed; 5 the time limit \
-passed; 130 interrupted.";
+passed; 6 a token is refused, or a measurement is not the one expected; 130 interrupted.";
 
 /// Why a run has no good end.
 #[derive(Debug, Clone)]
@@ -44,6 +46,15 @@ impl Failure {
     pub(crate) fn machine(message: impl Into<String>) -> Self {
         Self {
             code: MACHINE,
+            message: message.into(),
+            details: None,
+        }
+    }
+
+    /// A token that does not verify, or a measurement that is another one.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self {
+            code: REFUSED,
             message: message.into(),
             details: None,
         }

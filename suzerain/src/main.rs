@@ -3,8 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod attest;
 mod bundle;
+mod evidence;
 mod failure;
+mod hex;
+mod key;
+mod measure;
 mod model;
 mod prepare;
 mod qemu;
@@ -35,5 +40,7 @@ fn main() -> ExitCode {
     }
     match arguments.command {
         Command::Run(options) => ExitCode::from(run::run(&options)),
+        Command::Measure(arguments) => ExitCode::from(measure::run(arguments)),
+        Command::Attest(arguments) => ExitCode::from(attest::run(&arguments)),
     }
 }

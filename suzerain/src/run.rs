@@ -7,6 +7,7 @@ use xtask::Progress;
 
 use crate::arguments::{Machine, Options};
 use crate::bundle::Launch;
+use crate::evidence;
 use crate::failure::Failure;
 use crate::model;
 use crate::prepare::{self, Parts};
@@ -26,8 +27,28 @@ pub(crate) fn run(options: &Options) -> u8 {
     };
     screen.clear();
     durations.total = started.elapsed();
+    let report = observed
+        .as_ref()
+        .and_then(|observed| observed.report.as_ref());
+    let (attestation, result) = match (result, report.and_then(evidence::of_report)) {
+        (result, None) => (None, result),
+        (Ok(()), Some(Err(failure))) => (None, Err(failure)),
+        (Err(failure), Some(Err(_))) => (None, Err(failure)),
+        (result, Some(Ok(checked))) => {
+            // Firmware of the user's own has an identity of its own: then the tool only says what it saw.
+            let refused = checked.failure().filter(|_| options.firmware.is_none());
+            let result = result.and_then(|()| refused.map_or(Ok(()), Err));
+            (Some(checked), result)
+        }
+    };
     let failure = result.err();
-    let summary = Summary::new(options, observed.as_ref(), &durations, failure.as_ref());
+    let summary = Summary::new(
+        options,
+        observed.as_ref(),
+        &durations,
+        failure.as_ref(),
+        attestation,
+    );
     if options.json {
         screen.out(&summary.json());
     } else if observed.is_some() {

@@ -7,6 +7,7 @@ use realm_vmm::report::{GranuleReport, Phase, RecReport};
 use serde::Serialize;
 
 use crate::arguments::Options;
+use crate::evidence::Checked;
 use crate::failure::Failure;
 use crate::screen::printable;
 use crate::watch::Observed;
@@ -27,6 +28,15 @@ pub(crate) struct Summary {
     memory: u64,
     /// The realm initial measurement in hexadecimal; empty if there was no realm.
     rim: String,
+    /// The attestation token that the realm obtained, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    /// The challenge that it was given for it, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenge: Option<String>,
+    /// What the token says, and whether it verifies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attestation: Option<Checked>,
     /// The RECs by index.
     recs: Vec<RecReport>,
     /// The granule account.
@@ -53,6 +63,7 @@ impl Summary {
         observed: Option<&Observed>,
         durations: &Durations,
         failure: Option<&Failure>,
+        attestation: Option<Checked>,
     ) -> Self {
         let report = observed.and_then(|observed| observed.report.clone());
         let mut seconds = BTreeMap::new();
@@ -79,8 +90,14 @@ impl Summary {
             set("realm", between(at(Phase::Created), at(Phase::Destroyed)));
             set("machine", Some(observed.duration));
         }
-        let (rim, recs, granules) = match report {
-            Some(report) => (report.rim, report.recs, report.granules),
+        let (rim, recs, granules, token, challenge) = match report {
+            Some(report) => (
+                report.rim,
+                report.recs,
+                report.granules,
+                report.token,
+                report.challenge,
+            ),
             None => Default::default(),
         };
         Self {
@@ -90,6 +107,9 @@ impl Summary {
             vcpus: options.vcpus,
             memory: options.memory,
             rim,
+            token,
+            challenge,
+            attestation,
             recs,
             granules,
             seconds,
@@ -107,6 +127,9 @@ impl Summary {
         let mut text = String::new();
         if !self.rim.is_empty() {
             text += &format!("\nrealm initial measurement {}\n", printable(&self.rim));
+        }
+        if let Some(attestation) = &self.attestation {
+            text += &format!("\n{}\n", attestation.digest());
         }
         if !self.recs.is_empty() {
             let heads = [
