@@ -8,11 +8,19 @@ pub const SHARED_PAGE: u16 = 2;
 /// Compares the initial measurement: registers 0-7 hold the 64 bytes of the slot. Register 0 comes back 0 if it is what
 /// the host expects, else 1.
 pub const MEASUREMENT: u16 = 3;
+/// Asks for a challenge: registers 0-7 come back with 64 bytes over which the host wants an attestation token.
+pub const CHALLENGE: u16 = 4;
+/// Hands over the next part of an attestation token: register 0 holds the unprotected address of a page, register 1 how many
+/// bytes from there on are the part. Register 0 comes back 0 if the host has taken it.
+pub const TOKEN: u16 = 5;
 /// The realm has failed. The run ends.
 pub const FAILED: u16 = 0xDEAD;
 
 /// What [`SHARED_PAGE`] writes: "suzerain".
 pub const HOST_WORD: u64 = u64::from_le_bytes(*b"suzerain");
+
+/// Size in bytes of the largest token that the host takes.
+pub const TOKEN_MAX: usize = 64 << 10;
 
 /// What register 0 holds after a call that could not be served, or that nobody knows.
 pub const REFUSED: u64 = u64::MAX;

@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+mod attest;
 pub mod calls;
 pub mod config;
 pub mod console;

@@ -14,6 +14,7 @@ use realm_host::{
 };
 use spin::Mutex;
 
+use crate::attest::Attestation;
 use crate::config::Config;
 use crate::console::Console;
 use crate::interrupts::Interrupts;
@@ -60,6 +61,7 @@ pub struct RealmMachine<'a, T: SmcTransport, M: PageSupply, C: Console> {
     mpidrs: Vec<u64>,
     pub(crate) schedule: Mutex<Schedule>,
     end: Mutex<Option<End>>,
+    pub(crate) attestation: Mutex<Attestation>,
     stopped: AtomicBool,
     started: AtomicBool,
     pub(crate) slice: u64,
@@ -113,6 +115,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             mpidrs: realm.vcpus().map(VcpuConfig::mpidr).collect(),
             schedule: Mutex::new(Schedule::new(config.vcpus)),
             end: Mutex::new(None),
+            attestation: Mutex::new(Attestation::new(pe.counter())),
             stopped: AtomicBool::new(false),
             started: AtomicBool::new(false),
             slice: ticks(config.slice_us.max(1), 1_000_000).max(1),
@@ -282,12 +285,13 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                             .collect(),
                     }
                 });
+        let (token, challenge) = self.attestation.lock().report();
         Report {
             outcome: end.outcome,
             error: end.error,
             rim: self.rim.clone(),
-            token: None,
-            challenge: None,
+            token,
+            challenge,
             recs: recs.collect(),
             granules,
         }

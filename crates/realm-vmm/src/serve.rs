@@ -375,6 +375,11 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                     ));
                 }
             }
+            calls::CHALLENGE => gprs[..8].copy_from_slice(&self.attestation.lock().ask()),
+            calls::TOKEN => {
+                let taken = self.attestation.lock().take(realm, gprs[0], gprs[1]);
+                gprs[0] = if taken.is_some() { 0 } else { calls::REFUSED };
+            }
             calls::FAILED => {
                 if let Some(text) = self.vcpus[vcpu].line.lock().finish() {
                     self.print(vcpu, text);

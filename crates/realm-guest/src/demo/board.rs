@@ -60,6 +60,11 @@ impl Board {
         }
     }
 
+    /// The granule into which the RMM writes attestation tokens: the configuration has been read by then.
+    pub(super) fn token(&self) -> u64 {
+        self.memory_base + PROGRAM_SIZE + CONFIG
+    }
+
     /// The granule in which vCPU 0 leaves this board for the others: the context argument of `CPU_ON`.
     pub(super) fn parameters(&self) -> u64 {
         self.memory_base + PROGRAM_SIZE + PARAMETERS

@@ -58,6 +58,15 @@ pub enum Failure {
     },
     /// The host's own word did not arrive in the shared page.
     SharedWrite,
+    /// The RMM made a token that is longer than it said.
+    Token {
+        /// Bytes that it has at least.
+        found: u64,
+        /// Bytes that it was to have at most.
+        most: u64,
+    },
+    /// The host did not take the attestation token.
+    TokenRefused,
     /// Memory does not hold what was written to it.
     Memorised {
         /// Where.
@@ -103,6 +112,13 @@ impl fmt::Display for Failure {
                 )
             }
             Self::SharedWrite => write!(f, "the host's word did not arrive in the shared page"),
+            Self::Token { found, most } => {
+                write!(
+                    f,
+                    "the attestation token has {found} bytes or more, not {most} at most"
+                )
+            }
+            Self::TokenRefused => write!(f, "the host did not take the attestation token"),
             Self::Memorised {
                 address,
                 expected,

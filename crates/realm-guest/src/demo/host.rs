@@ -13,5 +13,12 @@ pub const LOOK: u16 = 2;
 /// if that is what it built.
 pub const MEASUREMENT: u16 = 3;
 
+/// The host answers with 64 bytes in `gprs[0..8]` over which it wants an attestation token.
+pub const CHALLENGE: u16 = 4;
+
+/// `gprs[0]` is the address of shared memory, in the shared half, with the next `gprs[1]` bytes of the token, in one page.
+/// The host answers with 0 in `gprs[0]` if it has taken them.
+pub const TOKEN: u16 = 5;
+
 /// The program has found something wrong: the host ends the run with an error.
 pub const FAILED: u16 = 0xDEAD;

@@ -7,11 +7,13 @@
 //! 2. it turns on every other vCPU with PSCI `CPU_ON`, until the RMM says that there is no such vCPU;
 //! 3. each vCPU says its MPIDR, makes a host call and takes an interrupt of its virtual timer;
 //! 4. vCPU 0 shares a page with the host, takes it back, and touches memory that nobody has populated;
-//! 5. the other vCPUs turn themselves off; vCPU 0 waits for that and ends the realm with `SYSTEM_OFF`.
+//! 5. it has the RMM make an attestation token over a challenge of the host's, and hands it to the host;
+//! 6. the other vCPUs turn themselves off; vCPU 0 waits for that and ends the realm with `SYSTEM_OFF`.
 //!
 //! What a check finds wrong is printed as `demo: FAILED ...` and told to the host with the host call
 //! [`host::FAILED`], which ends the run with an error.
 
+mod attest;
 mod board;
 mod console;
 mod failure;

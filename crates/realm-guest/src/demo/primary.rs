@@ -53,6 +53,7 @@ fn demonstrate<P: GuestPe>(vcpu: &Vcpu<'_, P>, config: &RealmConfig) -> Result<(
     vcpu.introduce()?;
     vcpu.share_a_page()?;
     vcpu.touch_untouched()?;
+    vcpu.attest()?;
     wait_for_others(vcpu, others)?;
     if others > 0 {
         vcpu.say(format_args!("vCPUs that are off again: {others}"));

@@ -229,7 +229,7 @@ impl<P: GuestPe> Vcpu<'_, P> {
         }
     }
 
-    fn set_state(&self, page: u64, ripas: Ripas) -> Result<(), Failure> {
+    pub(super) fn set_state(&self, page: u64, ripas: Ripas) -> Result<(), Failure> {
         let refused = rsi("RSI_IPA_STATE_SET");
         self.rsi()
             .set_ipa_state(page, page + GRANULE_SIZE, ripas, true)
@@ -246,7 +246,7 @@ impl<P: GuestPe> Vcpu<'_, P> {
     }
 
     /// Makes a host call through the structure of this vCPU; what came back.
-    fn host_call(&self, call: HostCall) -> Result<HostCall, Failure> {
+    pub(super) fn host_call(&self, call: HostCall) -> Result<HostCall, Failure> {
         let structure = self.structure();
         for (address, word) in (structure..).step_by(8).zip(call.words()) {
             self.pe.write(address, word);

@@ -37,6 +37,17 @@ enum Fault {
     RejectedRam,
     WrongMpidr,
     Forgetful,
+    NoAttestation,
+    LongToken,
+    TokenRefused,
+}
+
+const CHALLENGE: [u64; 8] = [11, 12, 13, 14, 15, 16, 17, 18];
+/// More than a page, and no multiple of a word.
+const TOKEN_SIZE: u64 = 5003;
+
+fn token_byte(n: u64) -> u8 {
+    (n % 251) as u8
 }
 
 struct World {
@@ -49,6 +60,10 @@ struct World {
     fault: Fault,
     failure_reported: Cell<bool>,
     ended: Cell<bool>,
+    /// Bytes of the token that the realm has got; none before it was begun.
+    token: Cell<Option<u64>>,
+    /// What the host has got.
+    handed: RefCell<Vec<u8>>,
 }
 
 impl World {
@@ -63,6 +78,8 @@ impl World {
             fault,
             failure_reported: Cell::new(false),
             ended: Cell::new(false),
+            token: Cell::default(),
+            handed: RefCell::default(),
         };
         run(&Pe::new(&world, 0), board);
         world
@@ -104,6 +121,20 @@ impl World {
                 let same = core::array::from_fn::<_, 8, _>(|i| self.word(gpr(i as u64))) == RIM;
                 self.set_word(gpr(0), u64::from(!same) | error);
             }
+            host::CHALLENGE => {
+                for (n, word) in (0..).zip(CHALLENGE) {
+                    self.set_word(gpr(n), word);
+                }
+            }
+            host::TOKEN => {
+                let (page, length) = (self.word(gpr(0)), self.word(gpr(1)));
+                assert!(page & SHARED_BIT != 0 && length <= 4096);
+                for n in 0..length {
+                    let word = self.word(page + n / 8 * 8).to_le_bytes();
+                    self.handed.borrow_mut().push(word[n as usize % 8]);
+                }
+                self.set_word(gpr(0), u64::from(self.fault == Fault::TokenRefused));
+            }
             host::FAILED => self.failure_reported.set(true),
             other => panic!("host call {other}"),
         }
@@ -119,6 +150,36 @@ impl World {
                 self.set_word(base + 8, 0);
             }
             Command::MeasurementRead => x[1..9].copy_from_slice(&RIM),
+            Command::AttestationTokenInit if self.fault == Fault::NoAttestation => {
+                x[0] = rsi::ERROR_UNKNOWN;
+            }
+            Command::AttestationTokenInit => {
+                assert_eq!(x[1..9], CHALLENGE);
+                self.token.set(Some(0));
+                x[1] = TOKEN_SIZE - u64::from(self.fault == Fault::LongToken);
+            }
+            Command::AttestationTokenContinue => {
+                let (page, offset, size) = (x[1], x[2], x[3]);
+                assert!(offset + size <= 4096 && page & SHARED_BIT == 0);
+                let done = self.token.get().unwrap();
+                // An interrupt before the first part, then parts of an odd size.
+                let length = if done == 0 && self.now.replace(self.now.get() + 1) % 2 == 0 {
+                    0
+                } else {
+                    size.min(TOKEN_SIZE - done).min(999)
+                };
+                for n in 0..length {
+                    let at = page + offset + n;
+                    let mut word = self.word(at / 8 * 8).to_le_bytes();
+                    word[at as usize % 8] = token_byte(done + n);
+                    self.set_word(at / 8 * 8, u64::from_le_bytes(word));
+                }
+                self.token.set(Some(done + length));
+                x[1] = length;
+                if done + length < TOKEN_SIZE {
+                    x[0] = rsi::INCOMPLETE;
+                }
+            }
             Command::IpaStateSet => {
                 let rejected = self.fault == Fault::RejectedRam && ripas == 1;
                 let empty = &mut *self.empty.borrow_mut();
@@ -317,12 +378,25 @@ fn the_program_says_what_it_shows_and_ends() {
         "demo: shared page 0x40202000: the host read 0x53555a455241494e and wrote 0xb0b",
         "demo: shared page 0x40202000: taken back",
         "demo: touched 0x43fff000, which nobody had populated",
+        "demo: the host has an attestation token of 5003 bytes",
         "demo: vCPUs that are off again: 2",
         "demo: done",
     ];
     assert_eq!(world.lines(), expected);
     assert!(world.ended.get() && !world.failure_reported.get());
     assert!(world.empty.borrow().is_empty());
+    let token: Vec<u8> = (0..TOKEN_SIZE).map(token_byte).collect();
+    assert_eq!(*world.handed.borrow(), token);
+}
+
+#[test]
+fn an_rmm_that_does_not_attest_is_no_failure() {
+    let world = World::run(1, BOARD, Fault::NoAttestation);
+    let lines = world.lines();
+    let said = "demo: the RMM makes no attestation tokens".to_string();
+    assert!(lines.contains(&said), "{lines:?}");
+    assert_eq!(lines.last().map(String::as_str), Some("demo: done"));
+    assert!(world.handed.borrow().is_empty() && !world.failure_reported.get());
 }
 
 #[test]
@@ -369,6 +443,14 @@ fn everything_that_goes_wrong_is_said_and_told_to_the_host() {
         (
             Fault::WrongMpidr,
             "demo: FAILED vCPU 0: running under an unexpected MPIDR 0x80000009",
+        ),
+        (
+            Fault::LongToken,
+            "demo: FAILED vCPU 0: the attestation token has 5003 bytes or more, not 5002 at most",
+        ),
+        (
+            Fault::TokenRefused,
+            "demo: FAILED vCPU 0: the host did not take the attestation token",
         ),
         (
             Fault::Forgetful,
