@@ -21,7 +21,7 @@ use random::Random;
 /// Steps of a sequence.
 const STEPS: usize = 250;
 /// Sequences of an ordinary run.
-const COUNT: u64 = if cfg!(debug_assertions) { 4 } else { ENOUGH };
+const COUNT: u64 = if cfg!(debug_assertions) { 3 } else { ENOUGH };
 /// So many of a polite host's sequences let every command succeed at least once.
 const ENOUGH: u64 = 40;
 /// How often a sequence that fails is run again to make it shorter.
