@@ -33,6 +33,8 @@ impl Element {
 
 impl ProcessingElement for Element {
     fn run(&mut self, rec: RecContext<'_>, stage2: &Stage2) -> Exception {
+        // Entering takes time, too: a realm that cannot fetch its first instruction is not there for ever.
+        self.board.clock.tick();
         let identity = Identity::of(rec.0);
         let state = match self.kept.take() {
             Some((kept, mut state)) if kept == identity => {

@@ -4,6 +4,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod atomic;
 mod commands;
 pub mod granule;
 pub mod measurement;

@@ -6,20 +6,13 @@
 
 use crate::memory::Range;
 use crate::platform::Platform;
+use crate::transition;
+pub use crate::transition::TransitionError;
 use aarch64_formats::gpt::{
     AddressSpace, Gpi, Granules, L0_SHIFT, L0Entry, L1_BYTES, L1_ENTRIES, ProtectedSpace,
 };
 use cca_abi::GRANULE_SIZE;
 use core::sync::atomic::{AtomicU64, Ordering};
-
-/// Why a granule cannot change worlds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransitionError {
-    /// The address is not a granule, lies outside the protected space, or in a span that is protected as a whole.
-    BadAddress,
-    /// The granule is not in the physical address space that the transition starts from.
-    BadAddressSpace,
-}
 
 /// Why a protection table cannot be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,16 +153,7 @@ impl<'a> Gpt<'a> {
     #[inline]
     pub fn delegate(&self, platform: &impl Platform, address: u64) -> Result<(), TransitionError> {
         let entry = self.transition_entry(address)?;
-        let slot = Granules::slot(address);
-        if Granules(entry.load(Ordering::Relaxed)).get(slot) != Some(Gpi::NonSecure) {
-            return Err(TransitionError::BadAddressSpace);
-        }
-        // Lines of the Realm alias that speculation brought in while it was forbidden must not outlive the change.
-        platform.clean_to_aliasing_point(AddressSpace::Realm, address);
-        swap(entry, slot, Gpi::NonSecure, Gpi::Realm)?;
-        platform.invalidate_protection(address);
-        platform.clean_to_aliasing_point(AddressSpace::NonSecure, address);
-        Ok(())
+        transition::delegate(entry, platform, address)
     }
 
     /// Moves a granule from the Realm to the Non-secure physical address space (`RMM_GTSI_UNDELEGATE`).
@@ -186,15 +170,7 @@ impl<'a> Gpt<'a> {
         address: u64,
     ) -> Result<(), TransitionError> {
         let entry = self.transition_entry(address)?;
-        let slot = Granules::slot(address);
-        // While nobody has access the caches are emptied of both aliases.
-        swap(entry, slot, Gpi::Realm, Gpi::None)?;
-        platform.invalidate_protection(address);
-        platform.clean_to_aliasing_point(AddressSpace::Realm, address);
-        platform.clean_to_aliasing_point(AddressSpace::NonSecure, address);
-        swap(entry, slot, Gpi::None, Gpi::NonSecure)?;
-        platform.invalidate_protection(address);
-        Ok(())
+        transition::undelegate(entry, platform, address)
     }
 
     #[inline]
@@ -244,20 +220,4 @@ impl<'a> Gpt<'a> {
 #[inline]
 fn l1_index(address: u64) -> usize {
     (address >> 16) as usize % L1_ENTRIES
-}
-
-/// Changes one granule of an entry from `from` to `to`, whatever happens to its neighbours meanwhile.
-#[inline]
-fn swap(entry: &AtomicU64, slot: u32, from: Gpi, to: Gpi) -> Result<(), TransitionError> {
-    let mut old = entry.load(Ordering::Relaxed);
-    loop {
-        if Granules(old).get(slot) != Some(from) {
-            return Err(TransitionError::BadAddressSpace);
-        }
-        let new = Granules(old).with(slot, to).0;
-        match entry.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => return Ok(()),
-            Err(current) => old = current,
-        }
-    }
 }

@@ -30,6 +30,7 @@ pub mod monitor;
 pub mod platform;
 pub mod psci;
 mod services;
+pub mod transition;
 
 pub use attestation::Identity;
 pub use monitor::{Action, ConfigurationError, PowerUp, RootMonitor, World};

@@ -22,7 +22,9 @@ macro_rules! words {
             }
 
             fn store(&self, value: $value, order: Ordering) {
-                self.0.store(value, order);
+                // The checker lets read-modify-writes overlook a plain store that is concurrent to another one of
+                // them, which no processor does. An exchange it orders as it must.
+                self.0.swap(value, order);
             }
 
             fn fetch_or(&self, bits: $value, order: Ordering) -> $value {

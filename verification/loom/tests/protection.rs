@@ -17,6 +17,12 @@ impl Platform for Plain {
     fn invalidate_protection(&self, _: u64) {}
 
     fn wake(&self, _: usize) {}
+
+    fn shared_buffer(&self) -> &[std::sync::atomic::AtomicU64; 512] {
+        static PAGE: [std::sync::atomic::AtomicU64; 512] =
+            [const { std::sync::atomic::AtomicU64::new(0) }; 512];
+        &PAGE
+    }
 }
 
 const FIRST: u64 = 0x4300_0000;

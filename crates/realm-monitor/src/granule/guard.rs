@@ -3,8 +3,7 @@
 use core::marker::PhantomData;
 use core::sync::atomic::AtomicU16;
 
-use super::GranuleState;
-use super::table::word;
+use super::{GranuleState, word};
 use crate::platform::{Granule, Platform};
 
 /// A granule state as a type.

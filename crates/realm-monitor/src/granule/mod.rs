@@ -13,6 +13,7 @@
 mod banks;
 mod guard;
 mod table;
+pub mod word;
 
 pub use banks::{Bank, Banks, MAX_BANKS};
 pub use guard::{Data, Delegated, InUse, Locked, Rd, Rec, RecAux, Rtt, State, Undelegated};

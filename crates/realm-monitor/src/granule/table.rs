@@ -3,82 +3,8 @@
 use core::sync::atomic::AtomicU16;
 
 use super::guard::{Locked, State};
-use super::{Banks, GranuleState};
+use super::{Banks, GranuleState, word};
 use crate::platform::Platform;
-
-/// Operations on the 16 bits of one granule: bit 15 lock, bits 14:11 state, bits 10:0 count.
-pub(super) mod word {
-    use core::sync::atomic::AtomicU16;
-    use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-
-    use super::GranuleState;
-
-    const LOCK: u16 = 1 << 15;
-    const STATE_SHIFT: u32 = 11;
-    const COUNT: u16 = (1 << STATE_SHIFT) - 1;
-
-    /// Tries to take the lock. On success, the value as it was.
-    #[inline]
-    pub(in crate::granule) fn try_lock(word: &AtomicU16) -> Option<u16> {
-        let old = word.fetch_or(LOCK, Acquire);
-        (old & LOCK == 0).then_some(old)
-    }
-
-    #[inline]
-    pub(in crate::granule) fn is_locked(word: &AtomicU16) -> bool {
-        word.load(Relaxed) & LOCK != 0
-    }
-
-    /// Gives the lock back. A read-modify-write because counts change without the lock too.
-    #[inline]
-    pub(in crate::granule) fn unlock(word: &AtomicU16) {
-        word.fetch_and(!LOCK, Release);
-    }
-
-    #[inline]
-    pub(in crate::granule) const fn has_state(value: u16, state: GranuleState) -> bool {
-        (value & !LOCK) >> STATE_SHIFT == state as u16
-    }
-
-    /// The state in a value. `None` cannot happen: only states are ever stored.
-    #[inline]
-    pub(in crate::granule) const fn state(value: u16) -> Option<GranuleState> {
-        Some(match (value & !LOCK) >> STATE_SHIFT {
-            0 => GranuleState::Undelegated,
-            1 => GranuleState::Delegated,
-            2 => GranuleState::Rd,
-            3 => GranuleState::Rec,
-            4 => GranuleState::RecAux,
-            5 => GranuleState::Data,
-            6 => GranuleState::Rtt,
-            _ => return None,
-        })
-    }
-
-    /// Sets the state of a locked granule and its count to zero. Nobody counts on a granule that changes state.
-    #[inline]
-    pub(in crate::granule) fn set_state(word: &AtomicU16, state: GranuleState) {
-        word.store(LOCK | (state as u16) << STATE_SHIFT, Relaxed);
-    }
-
-    #[inline]
-    pub(in crate::granule) fn count(word: &AtomicU16) -> u16 {
-        word.load(Acquire) & COUNT
-    }
-
-    #[inline]
-    pub(in crate::granule) fn add(word: &AtomicU16, n: u16) {
-        let old = word.fetch_add(n, Relaxed);
-        assert!((old & COUNT) + n <= COUNT, "granule count overflows");
-    }
-
-    /// Releases what the caller did to the granule to whoever sees the count gone.
-    #[inline]
-    pub(in crate::granule) fn subtract(word: &AtomicU16, n: u16) {
-        let old = word.fetch_sub(n, Release);
-        assert!(old & COUNT >= n, "granule count underflows");
-    }
-}
 
 /// Why a granule could not be locked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,10 +45,7 @@ impl GranuleTable {
     /// The state of a granule right now, without its lock: for traces and for tests. `None` if it is not delegable.
     #[must_use]
     pub fn state(&self, platform: &impl Platform, address: u64) -> Option<GranuleState> {
-        word::state(
-            self.word(platform, address)?
-                .load(core::sync::atomic::Ordering::Relaxed),
-        )
+        word::state(self.word(platform, address)?)
     }
 
     /// The count of a granule right now, without its lock.
@@ -145,17 +68,10 @@ impl GranuleTable {
             return Err(Refused::Unaligned);
         }
         let word = self.word(platform, address).ok_or(Refused::OutOfBounds)?;
-        loop {
-            if let Some(value) = word::try_lock(word) {
-                if word::has_state(value, S::STATE) {
-                    return Ok(Locked::new(word, address));
-                }
-                word::unlock(word);
-                return Err(Refused::WrongState);
-            }
-            while word::is_locked(word) {
-                platform.pause();
-            }
+        if word::lock_in(word, S::STATE, || platform.pause()) {
+            Ok(Locked::new(word, address))
+        } else {
+            Err(Refused::WrongState)
         }
     }
 

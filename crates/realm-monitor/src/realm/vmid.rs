@@ -3,6 +3,20 @@
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Release};
 
+use crate::atomic::AtomicWord;
+
+/// Takes what `bit` of `word` stands for. Whether it was free.
+#[inline]
+pub fn take(word: &impl AtomicWord<Value = u32>, bit: u32) -> bool {
+    word.fetch_or(bit, Acquire) & bit == 0
+}
+
+/// Gives back what `bit` of `word` stands for, and releases what the caller did with it to whoever takes it next.
+#[inline]
+pub fn give_back(word: &impl AtomicWord<Value = u32>, bit: u32) {
+    word.fetch_and(!bit, Release);
+}
+
 const WORDS: usize = (1 << 16) / 32;
 
 /// The set of VMIDs that belong to realms.
@@ -25,13 +39,13 @@ impl VmidSet {
     pub fn reserve(&self, vmid: u16) -> Option<VmidReservation<'_>> {
         let (word, bit) = self.position(vmid);
         // Lazily: a reservation that is made and dropped would give away somebody else's VMID.
-        (word.fetch_or(bit, Acquire) & bit == 0).then(|| VmidReservation { set: self, vmid })
+        take(word, bit).then(|| VmidReservation { set: self, vmid })
     }
 
     /// The realm that had the VMID is gone, and so are its translations.
     pub fn release(&self, vmid: u16) {
         let (word, bit) = self.position(vmid);
-        word.fetch_and(!bit, Release);
+        give_back(word, bit);
     }
 
     /// The VMIDs that are taken now, in ascending order. For traces and for tests.

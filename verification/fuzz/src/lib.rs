@@ -1,0 +1,19 @@
+//! What hostile input does to the monitors: generators, and what has to hold afterwards.
+//!
+//! Each module has a function `run` that makes something of any bytes and panics if a rule is broken. A fuzzer calls
+//! it with the bytes that it finds interesting (`cargo xtask fuzz`), the tests of this crate with a few that are
+//! drawn from a fixed seed, so that both check the same rules.
+#![forbid(unsafe_code)]
+
+pub mod device_tree;
+pub mod formats;
+mod hand;
+pub mod host;
+pub mod manifest;
+pub mod realm;
+pub mod root;
+pub mod script;
+mod stage;
+pub mod stress;
+
+pub use hand::{Hand, inputs};

@@ -1,0 +1,45 @@
+//! The rules of the fuzz targets, with a few inputs that are drawn from a fixed seed.
+
+fn each(run: fn(&[u8]), seed: u64, count: usize, longest: usize) {
+    for (n, input) in fuzz::inputs(seed, count, longest).enumerate() {
+        let caught = std::panic::catch_unwind(|| run(&input));
+        assert!(caught.is_ok(), "input {n} of seed {seed}: {input:?}");
+    }
+}
+
+#[test]
+fn hostile_hosts_break_nothing() {
+    each(fuzz::host::run, 1, 300, 400);
+}
+
+#[test]
+fn hostile_realms_break_nothing() {
+    each(fuzz::realm::run, 2, 100, 300);
+}
+
+#[test]
+fn the_root_monitor_survives_both_worlds() {
+    each(fuzz::root::run, 3, 3000, 300);
+}
+
+#[test]
+fn damaged_manifests_are_refused() {
+    each(fuzz::manifest::run, 4, 20_000, 200);
+}
+
+#[test]
+fn damaged_device_trees_are_refused() {
+    each(fuzz::device_tree::run, 5, 500, 60);
+}
+
+#[test]
+fn words_of_any_content_are_decoded() {
+    each(fuzz::formats::run, 6, 50_000, 100);
+}
+
+#[test]
+fn realms_come_and_go_on_all_pes_at_once() {
+    let work = fuzz::stress::run(3, fuzz::stress::Until::Realms(8));
+    assert_eq!(work.realms, 24);
+    assert!(work.entries > 24 * 5 && work.commands > 0, "{work:?}");
+}
