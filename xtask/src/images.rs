@@ -68,10 +68,18 @@ pub const PAYLOAD: Image = Image {
     file: "payload.bin",
 };
 
+/// The payload that counts what the firmware spends on each call. Not part of a release.
+pub const BENCH: Image = Image {
+    name: "bench",
+    package: "image-bench",
+    file: "bench.bin",
+};
+
 /// What a release has, in an order in which each finds what it embeds.
 pub const RELEASE: [Image; 4] = [DEMO_GUEST, ROOT_MONITOR, REALM_MONITOR, HYPERVISOR];
 /// Everything that can be built.
-pub const ALL: [Image; 7] = [
+pub const ALL: [Image; 8] = [
+    BENCH,
     PAYLOAD,
     PUPPET,
     DEMO_GUEST,

@@ -1,5 +1,6 @@
 //! `cargo xtask`: setup, images, tests and checks of the project.
 
+mod bench;
 mod verify;
 
 use std::process::ExitCode;
@@ -32,6 +33,18 @@ enum Task {
     Test {
         /// Only these suites: layering, style, unit, images, firmware, scenarios, runs.
         suites: Vec<String>,
+    },
+    /// Counts the instructions that the firmware spends on each call.
+    Bench {
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+        /// Only figures with this in their names.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+        /// Fails if a figure is over its budget.
+        #[arg(long)]
+        check: bool,
     },
     /// Checks that dependencies point one way and unsafe code is where it may be.
     Layering,
@@ -66,6 +79,7 @@ fn run(task: Task) -> Result<(), Error> {
             Ok(())
         }
         Task::Test { suites } => verify::test(&workspace, &suites),
+        Task::Bench { json, only, check } => bench::bench(&workspace, json, only.as_deref(), check),
         Task::Layering => verify::test(&workspace, &["layering".to_owned()]),
         Task::Images { names } => {
             let toolchain = setup::toolchain(&workspace, &Lines)?;

@@ -6,6 +6,7 @@
 //! The ring assumes what the layout in [`cca_abi::firmware`] says of QEMU's `virt` machine (devices in the first GiB,
 //! the payload's own place) and PSCI over SMC; memory, PEs and interrupt controller are as the device tree has them.
 
+mod count;
 pub mod entry;
 mod gic;
 mod heap;
@@ -19,6 +20,7 @@ mod translation;
 mod transport;
 mod vectors;
 
+pub use count::{counter, frequency, timed_smc};
 pub use entry::MAX_PES;
 pub use gic::Gic;
 pub use memory::Dram;

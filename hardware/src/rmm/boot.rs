@@ -9,7 +9,7 @@ use crate::common::{barrier, console};
 use crate::rmm::cpu::{self, Optional};
 use crate::rmm::mmu::{self, ADDRESS_BITS, NON_SECURE, Range};
 use crate::rmm::pe::Pe;
-use crate::rmm::{MAX_PES, smc};
+use crate::rmm::{MAX_PES, hash, smc};
 use crate::{read_sysreg, write_sysreg};
 use cca_abi::el3::manifest::{Manifest, ManifestError};
 use cca_abi::el3::{
@@ -197,6 +197,7 @@ pub fn start<I: Image>() -> ! {
     let mut call = smc::next_call(u64::from(BOOT_COMPLETE), &[boot_code::SUCCESS as u64, 0]);
     loop {
         I::call(&mut pe, &mut call);
+        hash::give_back();
         call = smc::next_call(u64::from(RMI_REQ_COMPLETE), &call.0[..REQ_COMPLETE_RESULTS]);
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::common::barrier::dsb_ishst;
 use crate::read_sysreg;
+use crate::rmm::cpu::Optional;
+use crate::rmm::hash::{self, Accelerated};
 use crate::rmm::{non_secure, smc, tlb};
 use cca_abi::el3::Command;
 use core::arch::asm;
@@ -12,6 +14,8 @@ use realm_monitor::platform::{AccessFault, CpuFeatures, Granule, Platform, TlbSc
 #[derive(Debug)]
 pub struct Machine {
     cpu: CpuFeatures,
+    optional: Optional,
+    accelerated: Accelerated,
     granule_states: &'static [AtomicU16],
     /// Bytes that DC ZVA clears, 0 if the instruction is not to be used.
     zero_block: usize,
@@ -28,6 +32,8 @@ impl Machine {
             4 << (zero & 0xF)
         };
         Self {
+            optional: Optional::of(&cpu.ids),
+            accelerated: Accelerated::of(&cpu.ids),
             cpu,
             granule_states,
             zero_block,
@@ -111,6 +117,20 @@ impl Platform for Machine {
     #[inline]
     fn cpu(&self) -> &CpuFeatures {
         &self.cpu
+    }
+
+    #[inline]
+    fn sha256_blocks(&self, state: &mut [u32; 8], blocks: &[[u8; 64]]) {
+        if !(self.accelerated.sha256 && hash::sha256(self.optional, state, blocks)) {
+            sha2::block_api::compress256(state, blocks);
+        }
+    }
+
+    #[inline]
+    fn sha512_blocks(&self, state: &mut [u64; 8], blocks: &[[u8; 128]]) {
+        if !(self.accelerated.sha512 && hash::sha512(self.optional, state, blocks)) {
+            sha2::block_api::compress512(state, blocks);
+        }
     }
 }
 

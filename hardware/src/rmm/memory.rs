@@ -32,13 +32,21 @@ memcpy:
     add     x3, x3, #64
     subs    x2, x2, #64
     b.hs    1b
-2:  add     x2, x2, #64
-3:  subs    x2, x2, #8
-    b.lo    5f
+    // X2 is what is left, minus 64: its lower bits are those of what is left.
+2:  tbz     x2, #5, 3f
+    ldp     x5, x6, [x1]
+    ldp     x7, x8, [x1, #16]
+    add     x1, x1, #32
+    stp     x5, x6, [x3]
+    stp     x7, x8, [x3, #16]
+    add     x3, x3, #32
+3:  tbz     x2, #4, 5f
+    ldp     x5, x6, [x1], #16
+    stp     x5, x6, [x3], #16
+5:  tbz     x2, #3, 8f
     ldr     x4, [x1], #8
     str     x4, [x3], #8
-    b       3b
-5:  add     x2, x2, #8
+8:  and     x2, x2, #7
 4:  cbz     x2, 6f
     ldrb    w4, [x1], #1
     strb    w4, [x3], #1
@@ -57,21 +65,32 @@ memset:
     b.eq    7f
     mrs     x4, sctlr_el2
     tbz     x4, #0, 4f
-7:  subs    x2, x2, #64
+7:  subs    x2, x2, #128
     b.lo    2f
-1:  stp     x1, x1, [x3]
+1:  stp     x1, x1, [x3, #16]
+    stp     x1, x1, [x3, #32]
+    stp     x1, x1, [x3, #48]
+    stp     x1, x1, [x3, #64]
+    stp     x1, x1, [x3, #80]
+    stp     x1, x1, [x3, #96]
+    stp     x1, x1, [x3, #112]
+    stp     x1, x1, [x3], #128
+    subs    x2, x2, #128
+    b.hs    1b
+    // X2 is what is left, minus 128: its lower bits are those of what is left.
+2:  tbz     x2, #6, 3f
     stp     x1, x1, [x3, #16]
     stp     x1, x1, [x3, #32]
     stp     x1, x1, [x3, #48]
-    add     x3, x3, #64
-    subs    x2, x2, #64
-    b.hs    1b
-2:  add     x2, x2, #64
-3:  subs    x2, x2, #8
-    b.lo    5f
+    stp     x1, x1, [x3], #64
+3:  tbz     x2, #5, 5f
+    stp     x1, x1, [x3, #16]
+    stp     x1, x1, [x3], #32
+5:  tbz     x2, #4, 8f
+    stp     x1, x1, [x3], #16
+8:  tbz     x2, #3, 9f
     str     x1, [x3], #8
-    b       3b
-5:  add     x2, x2, #8
+9:  and     x2, x2, #7
 4:  cbz     x2, 6f
     strb    w1, [x3], #1
     sub     x2, x2, #1

@@ -5,7 +5,7 @@
 //! * [`mmu`]: stage 1 of the RMM, one window per physical address space, mapped once.
 //! * [`vectors`], [`fault`]: exceptions, from a realm and of the RMM itself.
 //! * `memory`: memcpy and memset.
-//! * [`machine`], [`non_secure`], [`tlb`], [`cpu`], [`smc`]: what [`realm_monitor::platform::Platform`] asks for.
+//! * [`machine`], [`non_secure`], [`tlb`], [`cpu`], [`smc`], [`hash`]: what [`realm_monitor::platform::Platform`] asks for.
 //! * [`pe`], [`el1`], [`gic`], [`simd`], [`pmu`], [`debug`]: what [`realm_monitor::platform::ProcessingElement`] asks for: the switch into
 //!   a realm and back.
 //!
@@ -19,6 +19,7 @@ pub mod el1;
 pub mod entry;
 pub mod fault;
 pub mod gic;
+pub mod hash;
 pub mod machine;
 mod memory;
 pub mod mmu;

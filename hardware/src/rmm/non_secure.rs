@@ -16,21 +16,36 @@ global_asm!(
     .balign 64
 rmm_copy_begin:
 rmm_copy:
-    subs    x2, x2, #8
+    subs    x2, x2, #16
     b.lo    2f
-1:  ldp     x3, x4, [x1]
-    ldp     x5, x6, [x1, #16]
-    ldp     x7, x8, [x1, #32]
-    ldp     x9, x10, [x1, #48]
-    add     x1, x1, #64
-    stp     x3, x4, [x0]
-    stp     x5, x6, [x0, #16]
-    stp     x7, x8, [x0, #32]
-    stp     x9, x10, [x0, #48]
-    add     x0, x0, #64
-    subs    x2, x2, #8
+1:  ldp     x3, x4, [x1, #16]
+    ldp     x5, x6, [x1, #32]
+    ldp     x7, x8, [x1, #48]
+    ldp     x9, x10, [x1, #64]
+    stp     x3, x4, [x0, #16]
+    stp     x5, x6, [x0, #32]
+    stp     x7, x8, [x0, #48]
+    stp     x9, x10, [x0, #64]
+    ldp     x3, x4, [x1, #80]
+    ldp     x5, x6, [x1, #96]
+    ldp     x7, x8, [x1, #112]
+    ldp     x9, x10, [x1], #128
+    stp     x3, x4, [x0, #80]
+    stp     x5, x6, [x0, #96]
+    stp     x7, x8, [x0, #112]
+    stp     x9, x10, [x0], #128
+    subs    x2, x2, #16
     b.hs    1b
-2:  adds    x2, x2, #8
+2:  tbz     x2, #3, 5f              // the number that is left, minus 16
+    ldp     x3, x4, [x1, #16]
+    ldp     x5, x6, [x1, #32]
+    ldp     x7, x8, [x1, #48]
+    ldp     x9, x10, [x1], #64
+    stp     x3, x4, [x0, #16]
+    stp     x5, x6, [x0, #32]
+    stp     x7, x8, [x0, #48]
+    stp     x9, x10, [x0], #64
+5:  ands    x2, x2, #7
     b.eq    4f
 3:  ldr     x3, [x1], #8
     str     x3, [x0], #8

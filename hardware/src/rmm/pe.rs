@@ -10,7 +10,7 @@ use crate::rmm::debug::{self, HostDebug};
 use crate::rmm::el1::{self, HostRegisters};
 use crate::rmm::entry::HCR_MONITOR;
 use crate::rmm::simd::{FP_ON, HostSimd, SVE_ON};
-use crate::rmm::{gic, pmu};
+use crate::rmm::{gic, hash, pmu};
 use crate::{read_sysreg, write_sysreg};
 use core::arch::{asm, global_asm};
 use realm_monitor::platform::{CpuFeatures, Exception, ProcessingElement, RecContext, Stage2};
@@ -211,23 +211,25 @@ impl Pe {
 
 impl ProcessingElement for Pe {
     fn run(&mut self, rec: RecContext<'_>, stage2: &Stage2) -> Exception {
+        hash::give_back();
         if self.loaded {
-            // SAFETY: EL1 timers only.
+            // SAFETY: EL1 timers only. What the monitor changes besides these and general registers it changes after
+            // `save`.
             unsafe { write_sysreg!("cnthctl_el2", rec.get(CNTHCTL_EL2)) };
         } else {
             self.load(rec, stage2);
-        }
-        if self.optional.ras {
-            // SAFETY: the syndrome of a virtual SError of the realm. VSESR_EL2.
-            unsafe { write_sysreg!("s3_4_c5_c2_3", rec.get(VSESR_EL2)) };
-        }
-        // SAFETY: the realm's HCR_EL2, under which EL2 runs as before (E2H is set in both; interrupts are masked).
-        unsafe { write_sysreg!("hcr_el2", rec.get(HCR_EL2)) };
-        if self.stale {
-            isb();
-            // SAFETY: with the realm's HCR_EL2 and VTTBR_EL2 this drops translations of its VMID on this PE.
-            unsafe { asm!("tlbi vmalle1", "dsb nsh", options(nostack, preserves_flags)) };
-            self.stale = false;
+            if self.optional.ras {
+                // SAFETY: the syndrome of a virtual SError of the realm. VSESR_EL2.
+                unsafe { write_sysreg!("s3_4_c5_c2_3", rec.get(VSESR_EL2)) };
+            }
+            // SAFETY: the realm's HCR_EL2, under which EL2 runs as before (E2H is set in both; interrupts are masked).
+            unsafe { write_sysreg!("hcr_el2", rec.get(HCR_EL2)) };
+            if self.stale {
+                isb();
+                // SAFETY: with the realm's HCR_EL2 and VTTBR_EL2 this drops translations of its VMID on this PE.
+                unsafe { asm!("tlbi vmalle1", "dsb nsh", options(nostack, preserves_flags)) };
+                self.stale = false;
+            }
         }
         let exception = loop {
             let simd = match (self.simd_loaded, rec.get(SVE_VECTORS)) {
@@ -270,6 +272,7 @@ impl ProcessingElement for Pe {
         if !self.loaded {
             return;
         }
+        hash::give_back();
         // SAFETY: back to the RMM's own; stage 2 is off before the realm's stage 1 registers go.
         unsafe { write_sysreg!("hcr_el2", HCR_MONITOR) };
         isb();

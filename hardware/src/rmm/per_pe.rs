@@ -4,6 +4,7 @@ use crate::common::per_pe::{Padded, PerPe};
 use crate::rmm::MAX_PES;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
+use core::sync::atomic::AtomicBool;
 
 /// Bytes of the stack on which a PE reports an exception that should not have happened: its own stack may be the
 /// reason.
@@ -15,8 +16,10 @@ pub const EMERGENCY_STACK: usize = 4096;
 pub struct PeArea {
     /// Two general registers, while the vector of an exception in the RMM looks where it comes from.
     scratch: [u64; 2],
-    /// Linear index of the PE, and nothing.
-    index: [u64; 2],
+    /// Linear index of the PE.
+    index: u64,
+    /// Whether hashing has taken SIMD registers that are to be given back.
+    registers_borrowed: AtomicBool,
     emergency_stack: [u64; EMERGENCY_STACK / 8],
 }
 
@@ -34,7 +37,8 @@ const _: () = assert!(EMERGENCY_STACK_TOP.is_multiple_of(16) && offset_of!(PeAre
 #[derive(Debug)]
 pub struct Cell(UnsafeCell<PeArea>);
 
-// SAFETY: the areas are accessed by assembly code only, each by the one PE whose TPIDR_EL2 holds its address.
+// SAFETY: the areas are accessed by assembly code and the functions below only, each by the one PE whose TPIDR_EL2 holds
+// its address.
 unsafe impl Sync for Cell {}
 
 /// One area per PE.
@@ -43,11 +47,20 @@ pub static RMM_PE_AREAS: PerPe<Cell, MAX_PES> = PerPe::new(
     [const {
         Padded(Cell(UnsafeCell::new(PeArea {
             scratch: [0; 2],
-            index: [0; 2],
+            index: 0,
+            registers_borrowed: AtomicBool::new(false),
             emergency_stack: [0; EMERGENCY_STACK / 8],
         })))
     }; MAX_PES],
 );
+
+/// Whether hashing has taken SIMD registers of this PE that are to be given back.
+#[inline]
+pub(super) fn registers_borrowed() -> &'static AtomicBool {
+    let area = crate::read_sysreg!("tpidr_el2") as *const AtomicBool;
+    // SAFETY: the entry code pointed TPIDR_EL2 at this PE's area, which is there for good.
+    unsafe { &*area.byte_add(offset_of!(PeArea, registers_borrowed)) }
+}
 
 /// Linear index of this PE.
 pub fn index() -> usize {

@@ -46,7 +46,7 @@ fn check<'m, P: Platform>(
         let data = monitor.lock_owned::<Data>(walk.entry.address(space.lpa2));
         return Ok(Plan { walk, data });
     };
-    let top = walk.skip_live(monitor.platform(), input.ipa);
+    let top = walk.skip_live(monitor, input.ipa);
     Err(Failed::at_level(condition, walk.level).with_output(Output { data: 0, top }))
 }
 
@@ -66,7 +66,7 @@ fn commit<P: Platform>(monitor: &Monitor<P>, input: &Input, plan: Plan<'_>) -> O
             ipa: input.ipa,
         });
     }
-    let top = walk.skip_live(platform, input.ipa);
+    let top = walk.skip_live(monitor, input.ipa);
     let data = data.into_delegated(platform).address();
     Output { data, top }
 }

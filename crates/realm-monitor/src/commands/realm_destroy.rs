@@ -37,7 +37,7 @@ fn check<'m, P: Platform>(monitor: &'m Monitor<P>, input: &Input) -> Result<Plan
     let mut tables = [const { None }; MAX_TABLES];
     for (table, i) in tables.iter_mut().zip(0..count) {
         let locked = monitor.lock_owned::<Rtt>(space.root + i * GRANULE_SIZE);
-        if locked.count() != 0 {
+        if locked.is_in_use(monitor.platform(), space.start_level) {
             return Err(Condition::RealmLive);
         }
         *table = Some(locked);

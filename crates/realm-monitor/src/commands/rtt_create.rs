@@ -83,8 +83,8 @@ fn commit<P: Platform>(monitor: &Monitor<P>, input: &Input, plan: Plan<'_>) -> O
     }
     fill(rtt.words(platform), parent, level);
     let rtt = rtt.into_use::<Rtt>();
-    if parent.is_assigned(walk.level) {
-        // The pages that the block covered are now in the new table; the parent has a TABLE instead of an ASSIGNED.
+    if parent.is_live() {
+        // The pages that the block covered are now in the new table; the parent has a TABLE instead of the block.
         rtt.add(TABLE_ENTRIES as u16);
     } else {
         walk.count_up(monitor);

@@ -1,7 +1,5 @@
 //! RMI_RTT_DESTROY: a table without live content is removed, and what it said is lost (RMM specification 1.0-rel0, chapter B4).
 
-use core::sync::atomic::Ordering::Relaxed;
-
 use aarch64_formats::stage2;
 use cca_abi::rmi::Ripas;
 use cca_abi::rmi::rtt_destroy::{Condition, Input, Output};
@@ -50,7 +48,7 @@ fn check<'m, P: Platform>(
         Condition::RtteState
     } else {
         let rtt = monitor.lock_owned::<Rtt>(walk.entry.address(space.lpa2));
-        if rtt.count() != 0 {
+        if rtt.is_in_use(monitor.platform(), level) {
             let output = Output {
                 rtt: 0,
                 top: input.ipa,
@@ -59,7 +57,7 @@ fn check<'m, P: Platform>(
         }
         return Ok(Plan { walk, rtt });
     };
-    let top = walk.skip_live(monitor.platform(), input.ipa);
+    let top = walk.skip_live(monitor, input.ipa);
     Err(Failed::at_level(condition, walk.level).with_output(Output { rtt: 0, top }))
 }
 
@@ -75,12 +73,8 @@ fn commit<P: Platform>(monitor: &Monitor<P>, input: &Input, plan: Plan<'_>) -> O
         )
     } else {
         // Mappings of Non-secure memory do not keep a table alive, but they may be cached.
-        let mapped = rtt
-            .words(platform)
-            .iter()
-            .any(|word| Entry(word.load(Relaxed)).is_live());
         let size = stage2::entry_size(walk.level);
-        let scope = if mapped {
+        let scope = if rtt.count() != 0 {
             TlbScope::Range { vmid, ipa, size }
         } else {
             TlbScope::Table { vmid, ipa }
@@ -90,7 +84,7 @@ fn commit<P: Platform>(monitor: &Monitor<P>, input: &Input, plan: Plan<'_>) -> O
     walk.set(platform, entry);
     walk.count_down(monitor);
     platform.invalidate(scope);
-    let top = walk.skip_live(platform, ipa);
+    let top = walk.skip_live(monitor, ipa);
     let rtt = rtt.into_delegated(platform).address();
     Output { rtt, top }
 }

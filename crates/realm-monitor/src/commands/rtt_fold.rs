@@ -80,7 +80,7 @@ fn commit<P: Platform>(monitor: &Monitor<P>, input: &Input, plan: Plan<'_>) -> O
         walk.set(platform, folded);
         platform.invalidate(TlbScope::Table { vmid, ipa });
     }
-    if !folded.is_assigned(walk.level) {
+    if folded.is_unassigned() {
         walk.count_down(monitor);
     }
     Output {
@@ -88,7 +88,7 @@ fn commit<P: Platform>(monitor: &Monitor<P>, input: &Input, plan: Plan<'_>) -> O
     }
 }
 
-/// The entry of the level above that says the same as a table at `level` with `count` TABLE and ASSIGNED entries;
+/// The entry of the level above that says the same as a table at `level` with `count` live entries;
 /// `None` if there is no such entry.
 fn fold(words: &Granule, count: u16, level: Level, lpa2: bool) -> Option<Entry> {
     if count != 0 && usize::from(count) != TABLE_ENTRIES {

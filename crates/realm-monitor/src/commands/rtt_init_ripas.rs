@@ -72,9 +72,7 @@ fn commit<P: Platform>(monitor: &Monitor<P>, input: &Input, plan: &Plan<'_>) -> 
     let platform = monitor.platform();
     let size = stage2::entry_size(walk.level);
     let count = (end - input.base) / size;
-    for index in walk.index()..walk.index() + count as usize {
-        walk.set_at(platform, index, Entry::unassigned(Ripas::Ram));
-    }
+    walk.fill(platform, count as usize, Entry::unassigned(Ripas::Ram));
     measurement::extend_ripas(platform, &rd.realm(platform), input.base, size, count);
     Output { out_top: *end }
 }

@@ -59,6 +59,7 @@ fn check<'m, P: Platform>(
 fn commit<P: Platform>(monitor: &Monitor<P>, input: &Input, mut walk: Walk<'_>) -> Output {
     let entry = Entry::assigned_ns(input.desc, walk.level, walk.space().lpa2);
     walk.set(monitor.platform(), entry);
+    walk.count_up(monitor);
     monitor.platform().publish_tables();
     Output {}
 }

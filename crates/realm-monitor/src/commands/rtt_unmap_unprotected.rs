@@ -41,7 +41,7 @@ fn check<'m, P: Platform>(
     } else {
         return Ok(walk);
     };
-    let top = walk.skip_live(monitor.platform(), input.ipa);
+    let top = walk.skip_live(monitor, input.ipa);
     Err(Failed::at_level(condition, walk.level).with_output(Output { top }))
 }
 
@@ -49,12 +49,13 @@ fn commit<P: Platform>(monitor: &Monitor<P>, input: &Input, mut walk: Walk<'_>) 
     let platform = monitor.platform();
     let (vmid, ipa, level) = (walk.space().vmid, input.ipa, walk.level);
     walk.set(platform, Entry::unassigned_ns());
+    walk.count_down(monitor);
     platform.invalidate(if level == PAGE_LEVEL {
         TlbScope::Page { vmid, ipa }
     } else {
         TlbScope::Block { vmid, ipa, level }
     });
     Output {
-        top: walk.skip_live(platform, ipa),
+        top: walk.skip_live(monitor, ipa),
     }
 }

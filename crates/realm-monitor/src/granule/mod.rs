@@ -46,7 +46,7 @@ pub enum GranuleState {
     /// A page of a realm. Left by RMI_DATA_DESTROY.
     Data = 5,
     /// A translation table. Left by RMI_RTT_DESTROY, RMI_RTT_FOLD and, at the starting level, RMI_REALM_DESTROY.
-    /// The count is the number of its TABLE and ASSIGNED entries.
+    /// The count is the number of its live entries.
     Rtt = 6,
 }
 

@@ -34,6 +34,10 @@ enum State {
     Sha512([u64; 8]),
 }
 
+/// Parts of a message, aligned so that words of it are stored as words.
+#[repr(C, align(16))]
+struct Units<const N: usize>([[u8; 128]; N]);
+
 /// A digest being computed.
 pub struct Hasher<'p, P: Platform> {
     platform: &'p P,
@@ -73,8 +77,8 @@ impl<'p, P: Platform> Hasher<'p, P> {
         let (units, rest) = end.as_chunks();
         self.update(units);
         let bits = (self.bytes + rest.len() as u64) * 8;
-        let mut padding = [[0; 128]; 2];
-        let bytes = padding.as_flattened_mut();
+        let mut padding = Units([[0; 128]; 2]);
+        let bytes = padding.0.as_flattened_mut();
         bytes[..rest.len()].copy_from_slice(rest);
         bytes[rest.len()] = 0x80;
 
@@ -91,7 +95,7 @@ impl<'p, P: Platform> Hasher<'p, P> {
                 // The length takes 16 bytes, of which only the low 8 can be other than zero here.
                 let blocks = (rest.len() + 1 + 16).div_ceil(128);
                 bytes[blocks * 128 - 8..blocks * 128].copy_from_slice(&bits.to_be_bytes());
-                self.platform.sha512_blocks(state, &padding[..blocks]);
+                self.platform.sha512_blocks(state, &padding.0[..blocks]);
                 sha_512_measurement(state)
             }
         }
@@ -107,15 +111,15 @@ pub fn digest(platform: &impl Platform, algorithm: HashAlgorithm, message: &[u8]
 /// A message of 256 bytes with its padding, ready to be hashed again and again with small changes.
 pub(super) struct Padded256 {
     algorithm: HashAlgorithm,
-    units: [[u8; 128]; 3],
+    units: Units<3>,
 }
 
 impl Padded256 {
     const SIZE: usize = 256;
 
     pub(super) fn new(algorithm: HashAlgorithm, message: &[u8; Self::SIZE]) -> Self {
-        let mut units = [[0; 128]; 3];
-        let bytes = units.as_flattened_mut();
+        let mut units = Units([[0; 128]; 3]);
+        let bytes = units.0.as_flattened_mut();
         bytes[..Self::SIZE].copy_from_slice(message);
         bytes[Self::SIZE] = 0x80;
         let end = match algorithm {
@@ -128,20 +132,51 @@ impl Padded256 {
 
     /// Replaces bytes of the message.
     pub(super) fn put<const N: usize>(&mut self, offset: usize, value: &[u8; N]) {
-        self.units.as_flattened_mut()[..Self::SIZE][offset..offset + N].copy_from_slice(value);
+        self.units.0.as_flattened_mut()[..Self::SIZE][offset..offset + N].copy_from_slice(value);
+    }
+
+    /// Replaces a measurement in the message by the digest of the message.
+    pub(super) fn chain(&mut self, platform: &impl Platform, offset: usize) {
+        match self.algorithm {
+            HashAlgorithm::Sha256 => {
+                let mut state = SHA_256_START;
+                let (blocks, _) = self.units.0.as_flattened().as_chunks();
+                platform.sha256_blocks(&mut state, &blocks[..Self::SIZE / 64 + 1]);
+                // The rest of the measurement is zero.
+                let place = &mut self.units.0.as_flattened_mut()[offset..offset + 32];
+                for (bytes, word) in place.as_chunks_mut().0.iter_mut().zip(state) {
+                    *bytes = word.to_be_bytes();
+                }
+            }
+            HashAlgorithm::Sha512 => {
+                let mut state = SHA_512_START;
+                platform.sha512_blocks(&mut state, &self.units.0);
+                let place = &mut self.units.0.as_flattened_mut()[offset..offset + 64];
+                for (bytes, word) in place.as_chunks_mut().0.iter_mut().zip(state) {
+                    *bytes = word.to_be_bytes();
+                }
+            }
+        }
+    }
+
+    /// Bytes of the message.
+    pub(super) fn get<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let mut value = [0; N];
+        value.copy_from_slice(&self.units.0.as_flattened()[offset..offset + N]);
+        value
     }
 
     pub(super) fn digest(&self, platform: &impl Platform) -> Measurement {
         match self.algorithm {
             HashAlgorithm::Sha256 => {
                 let mut state = SHA_256_START;
-                let (blocks, _) = self.units.as_flattened().as_chunks();
+                let (blocks, _) = self.units.0.as_flattened().as_chunks();
                 platform.sha256_blocks(&mut state, &blocks[..Self::SIZE / 64 + 1]);
                 sha_256_measurement(&state)
             }
             HashAlgorithm::Sha512 => {
                 let mut state = SHA_512_START;
-                platform.sha512_blocks(&mut state, &self.units);
+                platform.sha512_blocks(&mut state, &self.units.0);
                 sha_512_measurement(&state)
             }
         }
@@ -173,9 +208,10 @@ pub fn digest_granule(
 ) -> Measurement {
     const UNITS: usize = 4;
     let mut hasher = Hasher::new(platform, algorithm);
+    let mut units = Units([[0; 128]; UNITS]);
     for words in granule.as_chunks::<{ UNITS * 16 }>().0 {
-        let mut units = [[0; 128]; UNITS];
         for (bytes, word) in units
+            .0
             .as_flattened_mut()
             .as_chunks_mut()
             .0
@@ -184,7 +220,7 @@ pub fn digest_granule(
         {
             *bytes = word.load(Relaxed).to_le_bytes();
         }
-        hasher.update(&units);
+        hasher.update(&units.0);
     }
     hasher.finish(&[])
 }

@@ -3,8 +3,9 @@
 
 mod hash;
 
+use cca_abi::GRANULE_SIZE;
 use cca_abi::measurement::{self as descriptor, descriptor_offset};
-use cca_abi::rmi::params::{RealmParams, RecParams, realm_offset};
+use cca_abi::rmi::params::{RealmParams, RecParams, realm_offset, rec_offset};
 use cca_abi::rmi::{DATA_FLAG_MEASURE, HashAlgorithm};
 
 pub use cca_abi::measurement::Measurement;
@@ -19,6 +20,9 @@ pub const RIM: usize = 0;
 
 /// Bytes of the realm parameters before the first 128-byte boundary behind the last measured field.
 const REALM_PARAMS_HEAD: usize = 128;
+
+/// Units of 128 bytes of the REC parameters up to the last measured field.
+const REC_PARAMS_HEAD: usize = (rec_offset::GPRS + 8 * 8).div_ceil(128);
 
 /// Zeros in units of 128 bytes: the measured image of realm parameters after its first unit.
 static ZEROS: [[u8; 128]; 4096 / 128 - 1] = [[0; 128]; 4096 / 128 - 1];
@@ -76,15 +80,18 @@ pub fn extend_data(
 
 /// RMI_REC_CREATE of a runnable REC extends the RIM.
 pub fn extend_rec(platform: &impl Platform, realm: &LockedRealm<'_>, params: &RecParams) {
-    let words = descriptor::measured_rec_params(params);
-    let mut hasher = Hasher::new(platform, realm.hash_algorithm());
-    for words in words.as_chunks::<16>().0 {
-        let mut unit = [0; 128];
-        for (bytes, word) in unit.as_chunks_mut().0.iter_mut().zip(words) {
-            *bytes = word.to_le_bytes();
-        }
-        hasher.update(&[unit]);
+    let mut head = [[0; 128]; REC_PARAMS_HEAD];
+    let mut put = |offset: usize, value: u64| {
+        head.as_flattened_mut()[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
+    };
+    put(rec_offset::FLAGS, params.flags);
+    put(rec_offset::PC, params.pc);
+    for (n, &value) in params.gprs.iter().enumerate() {
+        put(rec_offset::GPRS + 8 * n, value);
     }
+    let mut hasher = Hasher::new(platform, realm.hash_algorithm());
+    hasher.update(&head);
+    hasher.update(&ZEROS[..GRANULE_SIZE as usize / 128 - REC_PARAMS_HEAD]);
     let content = hasher.finish(&[]);
     extend(platform, realm, |rim| {
         descriptor::rec_descriptor(rim, &content)
@@ -99,17 +106,16 @@ pub fn extend_ripas(
     size: u64,
     count: u64,
 ) {
-    let mut rim = realm.measurement(RIM);
+    let rim = realm.measurement(RIM);
     let first = descriptor::ripas_descriptor(&rim, base, base + size);
     let mut descriptor = Padded256::new(realm.hash_algorithm(), &first);
     for i in 0..count {
         let base = base + i * size;
-        descriptor.put(descriptor_offset::RIM, &rim);
         descriptor.put(descriptor_offset::IPA, &base.to_le_bytes());
         descriptor.put(descriptor_offset::FLAGS, &(base + size).to_le_bytes());
-        rim = descriptor.digest(platform);
+        descriptor.chain(platform, descriptor_offset::RIM);
     }
-    realm.set_measurement(RIM, &rim);
+    realm.set_measurement(RIM, &descriptor.get(descriptor_offset::RIM));
 }
 
 fn extend(

@@ -173,14 +173,24 @@ impl<'a> Realm<'a> {
     /// If there is no such slot.
     #[must_use]
     pub fn measurement(&self, slot: usize) -> Measurement {
-        assert!(slot < layout::MEASUREMENT_SLOTS, "measurement slot {slot}");
         let mut bytes = [0; 64];
-        for (i, chunk) in bytes.as_chunks_mut().0.iter_mut().enumerate() {
-            *chunk = self
-                .get(layout::MEASUREMENTS + slot * layout::MEASUREMENT_WORDS + i)
-                .to_le_bytes();
+        let words = self.measurement_words(slot);
+        for (chunk, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+            *chunk = word.to_le_bytes();
         }
         bytes
+    }
+
+    /// As [`Realm::measurement`], in words.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    #[must_use]
+    #[inline]
+    pub fn measurement_words(&self, slot: usize) -> [u64; layout::MEASUREMENT_WORDS] {
+        assert!(slot < layout::MEASUREMENT_SLOTS, "measurement slot {slot}");
+        let first = layout::MEASUREMENTS + slot * layout::MEASUREMENT_WORDS;
+        core::array::from_fn(|i| self.get(first + i))
     }
 }
 

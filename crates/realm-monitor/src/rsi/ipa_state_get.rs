@@ -33,8 +33,15 @@ pub(super) fn handle<P: Platform>(
         PAGE_LEVEL,
     );
     let ripas = walk.entry.ripas(walk.level);
+    let size = stage2::entry_size(walk.level);
+    if top - (base & !(size - 1)) <= size {
+        return Ok(Output {
+            out_top: top,
+            ripas: ripas as u64,
+        });
+    }
     // The last entry may reach beyond the range.
-    let end = top.next_multiple_of(stage2::entry_size(walk.level));
+    let end = top.next_multiple_of(size);
     let same = walk.skip_while(running.platform(), base, end, |entry| {
         !entry.is_table(walk.level) && entry.ripas(walk.level) == ripas
     });

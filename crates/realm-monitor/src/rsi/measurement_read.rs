@@ -17,11 +17,8 @@ pub(super) fn handle<P: Platform>(
     }
     // Another REC of the realm may be extending it.
     let rd = running.monitor().lock_owned::<Rd>(running.rd());
-    let measurement = rd
-        .realm(running.platform())
-        .measurement(input.index as usize);
-    let words = measurement.as_chunks().0;
+    let realm = rd.realm(running.platform());
     Ok(Output {
-        value: core::array::from_fn(|i| u64::from_le_bytes(words[i])),
+        value: realm.measurement_words(input.index as usize),
     })
 }

@@ -2,26 +2,26 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use aarch64_formats::stage2;
+use aarch64_formats::stage2::{self, Level};
 use cca_abi::rmi::Ripas;
 
 use super::{Entry, Walk};
+use crate::granule::{Locked, Rtt};
+use crate::monitor::Monitor;
 use crate::platform::Platform;
 
 impl Walk<'_> {
     /// IPA of the first live entry at or above `ipa` in the table, or of the end of the table if there is none.
     /// Exactly `ipa` if the entry that covers it is live.
     #[must_use]
-    pub fn skip_live(&self, platform: &impl Platform, ipa: u64) -> u64 {
+    pub fn skip_live<P: Platform>(&self, monitor: &Monitor<P>, ipa: u64) -> u64 {
         if self.entry.is_live() {
             return ipa;
         }
         let size = stage2::entry_size(self.level);
-        let rest = &platform.granule(self.table())[self.index()..stage2::entries(self.level)];
-        // Below the starting level, the count of a protected table is the number of its live entries.
-        let space = self.space();
-        let counted = self.level > space.start_level && space.is_protected(ipa);
-        let entries = if counted && self.count() == 0 {
+        let table = monitor.platform().granule(self.table());
+        let rest = &table[self.index()..stage2::entries(self.level)];
+        let entries = if self.count(monitor) == 0 {
             rest.len()
         } else {
             first_live(rest)
@@ -69,18 +69,33 @@ impl Walk<'_> {
     }
 }
 
+impl Locked<'_, Rtt> {
+    /// Whether the table, which is at `level`, has TABLE or ASSIGNED entries: those that somebody has to remove before
+    /// the table can go. Mappings of Non-secure memory go with it.
+    #[must_use]
+    pub fn is_in_use(&self, platform: &impl Platform, level: Level) -> bool {
+        let in_use = |entry: Entry| entry.is_live() && !entry.is_assigned_ns(level);
+        self.count() != 0
+            && self
+                .words(platform)
+                .iter()
+                .any(|word| in_use(Entry(word.load(Relaxed))))
+    }
+}
+
 /// Index of the first live entry, or the number of entries if none is live.
 fn first_live(entries: &[AtomicU64]) -> usize {
     let is_live = |word: &AtomicU64| Entry(word.load(Relaxed)).is_live();
-    // Most of a sparse table is passed eight entries at a time.
-    let (chunks, _) = entries.as_chunks::<8>();
-    let passed = 8 * chunks
-        .iter()
-        .take_while(|chunk| {
-            let all = chunk.iter().fold(0, |all, word| all | word.load(Relaxed));
-            !Entry(all).is_live()
-        })
-        .count();
+    // Most of a sparse table is passed sixteen entries at a time.
+    let (chunks, _) = entries.as_chunks::<16>();
+    let passed = 16
+        * chunks
+            .iter()
+            .take_while(|chunk| {
+                let all = chunk.iter().fold(0, |all, word| all | word.load(Relaxed));
+                !Entry(all).is_live()
+            })
+            .count();
     let found = entries[passed..].iter().position(is_live);
     found.map_or(entries.len(), |index| passed + index)
 }

@@ -154,10 +154,15 @@ impl<'m> Walk<'m> {
         self.index
     }
 
-    /// The number of TABLE and ASSIGNED entries of the table. Not for the starting level.
+    /// The number of live entries of the table.
     #[inline]
-    pub(super) fn count(&self) -> u16 {
-        self.lock.count()
+    pub(super) fn count<P: Platform>(&self, monitor: &Monitor<P>) -> u16 {
+        if self.table == self.lock.address() {
+            self.lock.count()
+        } else {
+            let count = monitor.granules().count(monitor.platform(), self.table);
+            count.unwrap_or_else(|| unreachable!("a table that is no granule"))
+        }
     }
 
     /// The entry at another index of the table.
@@ -181,7 +186,15 @@ impl<'m> Walk<'m> {
         platform.granule(self.table)[index].store(entry.0, Release);
     }
 
-    /// The table has one more TABLE or ASSIGNED entry.
+    /// Replaces the entry and those that follow it, `count` in all.
+    #[inline]
+    pub fn fill(&self, platform: &impl Platform, count: usize, entry: Entry) {
+        for word in &platform.granule(self.table)[self.index..][..count] {
+            word.store(entry.0, Release);
+        }
+    }
+
+    /// The table has one more live entry.
     #[inline]
     pub fn count_up<P: Platform>(&self, monitor: &Monitor<P>) {
         if self.table == self.lock.address() {
@@ -191,7 +204,7 @@ impl<'m> Walk<'m> {
         }
     }
 
-    /// The table has one TABLE or ASSIGNED entry less.
+    /// The table has one live entry less.
     #[inline]
     pub fn count_down<P: Platform>(&self, monitor: &Monitor<P>) {
         if self.table == self.lock.address() {

@@ -108,10 +108,12 @@ fn check_realm(model: &Model, now: &Snapshot, rd: u64, realm: &Realm) -> Result<
 
 /// No descriptor is valid unless it is a table, RAM of the realm, or Non-secure memory that is marked so.
 fn check_table(now: &Snapshot, realm: &Realm, table: &Table) -> Result<(), String> {
-    let users = table
-        .entries
-        .iter()
-        .filter(|entry| matches!(entry, Entry::Assigned { .. } | Entry::Table(_)));
+    let users = table.entries.iter().filter(|entry| {
+        matches!(
+            entry,
+            Entry::Assigned { .. } | Entry::AssignedNs { .. } | Entry::Table(_)
+        )
+    });
     count(now, table.pa, users.count())?;
     for (n, (entry, &word)) in table.entries.iter().zip(words(now, table.pa)).enumerate() {
         let page = u64::from(table.level == 3) << 1;
