@@ -171,6 +171,7 @@ impl Firmware {
             board: Arc::clone(&self.board),
             states,
             features: features(),
+            attestation: OnceLock::new(),
         };
         let monitor = Monitor::new(platform, banks).expect("there is a state for each granule");
         self.monitor

@@ -1,12 +1,13 @@
 //! What the two monitors see of the machine: their platform traits.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 
 use aarch64_formats::gpt::AddressSpace;
 use cca_abi::el3;
 use cca_abi::smccc::Registers;
+use realm_monitor::attestation::{Attestation, RootServices};
 use realm_monitor::platform::{AccessFault, CpuFeatures, Granule, IdRegisters, TlbScope};
 use root_monitor::{Action, RootMonitor, World};
 
@@ -94,6 +95,28 @@ pub struct RealmPlatform {
     pub(crate) states: Storage<AtomicU16>,
     /// What the processing elements can do.
     pub(crate) features: CpuFeatures,
+    /// What the realm monitor attests with, from the moment at which it is first asked for: most runs of a machine
+    /// attest nothing.
+    pub(crate) attestation: OnceLock<Option<Attestation>>,
+}
+
+impl RootServices for RealmPlatform {
+    fn shared_buffer_address(&self) -> u64 {
+        SHARED_BUFFER
+    }
+
+    fn shared_buffer(&self) -> &Granule {
+        self.realm_page(SHARED_BUFFER)
+    }
+
+    fn call(&self, registers: &mut Registers) {
+        let action = self.root.smc(current(), World::Realm, registers);
+        assert_eq!(
+            action,
+            Action::Return,
+            "a service of EL3 returns to its caller"
+        );
+    }
 }
 
 /// The processing elements of QEMU's `max` processor.
@@ -152,12 +175,7 @@ impl RealmPlatform {
 
     fn service(&self, function: el3::Command, pa: u64) -> Result<(), i64> {
         let mut registers = Registers::call(function.function_id(), &[pa]);
-        let action = self.root.smc(current(), World::Realm, &mut registers);
-        assert_eq!(
-            action,
-            Action::Return,
-            "a service of EL3 returns to its caller"
-        );
+        RootServices::call(self, &mut registers);
         match registers.0[0].cast_signed() {
             el3::code::OK => Ok(()),
             code => Err(code),
@@ -241,6 +259,12 @@ impl realm_monitor::platform::Platform for RealmPlatform {
 
     fn cpu(&self) -> &CpuFeatures {
         &self.features
+    }
+
+    fn attestation(&self) -> Option<&Attestation> {
+        self.attestation
+            .get_or_init(|| Attestation::fetch(self).ok())
+            .as_ref()
     }
 
     fn pause(&self) {

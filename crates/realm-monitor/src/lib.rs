@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic;
+pub mod attestation;
 mod commands;
 pub mod granule;
 pub mod measurement;

@@ -3,6 +3,8 @@
 
 use core::sync::atomic::{AtomicU16, AtomicU64};
 
+use crate::attestation::Attestation;
+
 /// 4 KiB of memory as 64-bit little-endian words.
 ///
 /// Plain loads and stores of the RMM are relaxed atomics: a host that breaks the rules, or a realm that runs on
@@ -173,6 +175,11 @@ pub trait Platform: Sync {
 
     /// The capabilities of the PEs.
     fn cpu(&self) -> &CpuFeatures;
+
+    /// What the monitor attests with; `None` if EL3 has given it nothing.
+    fn attestation(&self) -> Option<&Attestation> {
+        None
+    }
 
     /// Told in every turn of a spin loop.
     fn pause(&self) {

@@ -76,7 +76,6 @@ fn other_calls_are_not_supported_and_change_one_register() {
         0,
         u32::MAX,
     ];
-    let no_attestation = [0xC400_0194, 0xC400_0195];
     let psci = [
         0x8400_0006,
         0x8400_000B,
@@ -84,7 +83,7 @@ fn other_calls_are_not_supported_and_change_one_register() {
         0xC400_001F,
         0x8400_001F,
     ];
-    for function in others.into_iter().chain(no_attestation).chain(psci) {
+    for function in others.into_iter().chain(psci) {
         let registers: [u64; 31] =
             core::array::from_fn(|n| if n == 0 { function.into() } else { FILL });
         let out = rig.answered(&registers);

@@ -6,8 +6,10 @@ use crate::rmm::cpu::Optional;
 use crate::rmm::hash::{self, Accelerated};
 use crate::rmm::{non_secure, smc, tlb};
 use cca_abi::el3::Command;
+use cca_abi::smccc::Registers;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU16, AtomicU64};
+use realm_monitor::attestation::{Attestation, RootServices};
 use realm_monitor::platform::{AccessFault, CpuFeatures, Granule, Platform, TlbScope};
 
 /// The machine. One value exists, made at cold boot.
@@ -19,11 +21,42 @@ pub struct Machine {
     granule_states: &'static [AtomicU16],
     /// Bytes that DC ZVA clears, 0 if the instruction is not to be used.
     zero_block: usize,
+    attestation: Option<&'static Attestation>,
+}
+
+/// EL3, asked through the page at this physical address.
+#[derive(Debug)]
+pub struct El3 {
+    /// Physical address of the page shared with EL3.
+    pub shared_buffer: u64,
+}
+
+impl RootServices for El3 {
+    fn shared_buffer_address(&self) -> u64 {
+        self.shared_buffer
+    }
+
+    fn shared_buffer(&self) -> &Granule {
+        let words = granule_address(self.shared_buffer) as *const Granule;
+        // SAFETY: the page is mapped for good, by the address that was checked at cold boot; this program and EL3 reach
+        // it by atomic accesses, and any bit pattern is a value.
+        unsafe { &*words }
+    }
+
+    fn call(&self, registers: &mut Registers) {
+        if let Some(first) = registers.0.first_chunk_mut() {
+            smc::smc(first);
+        }
+    }
 }
 
 impl Machine {
-    /// The machine with storage for its granule states.
-    pub fn new(cpu: CpuFeatures, granule_states: &'static [AtomicU16]) -> Self {
+    /// The machine with storage for its granule states, and what EL3 gave to attest with.
+    pub fn new(
+        cpu: CpuFeatures,
+        granule_states: &'static [AtomicU16],
+        attestation: Option<&'static Attestation>,
+    ) -> Self {
         // DCZID_EL0: DZP in bit 4, log2 of the number of words below.
         let zero = read_sysreg!("dczid_el0");
         let zero_block = if zero & 1 << 4 != 0 {
@@ -37,6 +70,7 @@ impl Machine {
             cpu,
             granule_states,
             zero_block,
+            attestation,
         }
     }
 }
@@ -131,6 +165,10 @@ impl Platform for Machine {
         if !(self.accelerated.sha512 && hash::sha512(self.optional, state, blocks)) {
             sha2::block_api::compress512(state, blocks);
         }
+    }
+
+    fn attestation(&self) -> Option<&Attestation> {
+        self.attestation
     }
 }
 

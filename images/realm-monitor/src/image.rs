@@ -5,10 +5,11 @@ use cca_abi::smccc::Registers;
 use core::panic::PanicInfo;
 use core::sync::atomic::AtomicU16;
 use hardware::rmm::boot::{ColdBoot, Image};
-use hardware::rmm::machine::Machine;
+use hardware::rmm::machine::{El3, Machine};
 use hardware::rmm::pe::Pe;
 use hardware::rmm::{cpu, per_pe};
 use realm_monitor::Monitor;
+use realm_monitor::attestation::Attestation;
 use realm_monitor::granule::{Bank, Banks};
 use spin::Once;
 
@@ -16,6 +17,8 @@ use spin::Once;
 const GRANULES: usize = 8 << 20;
 
 static GRANULE_STATES: [AtomicU16; GRANULES] = [const { AtomicU16::new(0) }; GRANULES];
+
+static ATTESTATION: Once<Attestation> = Once::new();
 
 static MONITOR: Once<Monitor<Machine>> = Once::new();
 
@@ -31,7 +34,17 @@ impl Image for RealmMonitor {
                 size: bank.size,
             };
         }
-        let machine = Machine::new(cpu::features(), &GRANULE_STATES);
+        let el3 = El3 {
+            shared_buffer: boot.shared_buffer,
+        };
+        let attestation = match Attestation::fetch(&el3) {
+            Ok(attestation) => Some(ATTESTATION.call_once(|| attestation)),
+            Err(why) => {
+                hardware::println!("realm-monitor: realms cannot be attested: {why:?}");
+                None
+            }
+        };
+        let machine = Machine::new(cpu::features(), &GRANULE_STATES, attestation);
         let monitor = Banks::new(&list[..banks.len()])
             .and_then(|banks| Monitor::new(machine, banks))
             .ok_or(boot_code::MANIFEST_DATA_ERROR)?;

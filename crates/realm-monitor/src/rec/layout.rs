@@ -135,7 +135,7 @@ pub const AUX_COUNT: usize = 209;
 pub const AUX: usize = 210;
 /// Largest number of auxiliary granules.
 pub const AUX_MAX: usize = 16;
-/// 1 while an attestation token is being produced.
+/// How far the attestation token is: see `rec::TokenState`.
 pub const ATTEST_STATE: usize = 226;
 /// The challenge of the attestation token.
 pub const ATTEST_CHALLENGE: usize = 227;
@@ -145,8 +145,22 @@ pub const ATTEST_CHALLENGE_WORDS: usize = 8;
 /// Arguments of a host call, on their way from the realm's memory to the exit record.
 pub const HOST_CALL_GPRS: usize = 235;
 
+/// The measurements in the attestation token, as they were when it was begun: RIM, then REMs.
+pub const ATTEST_MEASUREMENTS: usize = 266;
+/// Number of measurements at [`ATTEST_MEASUREMENTS`].
+pub const ATTEST_MEASUREMENT_SLOTS: usize = 5;
+/// Number of words of each measurement at [`ATTEST_MEASUREMENTS`].
+pub const ATTEST_MEASUREMENT_WORDS: usize = 8;
+/// The signature of the realm token, once it is made.
+pub const ATTEST_SIGNATURE: usize =
+    ATTEST_MEASUREMENTS + ATTEST_MEASUREMENT_SLOTS * ATTEST_MEASUREMENT_WORDS;
+/// Number of words at [`ATTEST_SIGNATURE`].
+pub const ATTEST_SIGNATURE_WORDS: usize = 12;
+/// How many bytes of the attestation token the realm has got.
+pub const ATTEST_OFFSET: usize = ATTEST_SIGNATURE + ATTEST_SIGNATURE_WORDS;
+
 /// First word that nothing uses, up to [`DBGBVR`].
-pub const END: usize = 266;
+pub const END: usize = ATTEST_OFFSET + 1;
 
 /// Most breakpoints, and most watchpoints, that a processor can have.
 pub const DEBUG_MAX: usize = 16;
@@ -290,7 +304,7 @@ const _: () = {
     assert!(PE_PRIVATE + PE_PRIVATE_WORDS == MONITOR);
     assert!(AUX + AUX_MAX == ATTEST_STATE);
     assert!(ATTEST_CHALLENGE + ATTEST_CHALLENGE_WORDS == HOST_CALL_GPRS);
-    assert!(HOST_CALL_GPRS + GPR_COUNT == END && END <= DBGBVR);
+    assert!(HOST_CALL_GPRS + GPR_COUNT == ATTEST_MEASUREMENTS && END <= DBGBVR);
     assert!((PmuReg::Pmuserenr as usize) < PmuReg::COUNT);
     assert!(PMEVTYPER + PMU_COUNTERS_MAX == 512);
 };

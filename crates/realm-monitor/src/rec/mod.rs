@@ -23,4 +23,4 @@ pub(crate) use enter::Enter;
 pub(crate) use exit::Exit;
 pub(crate) use memory::{Fault, Inaccessible};
 pub(crate) use reset::{Creation, initialise, power_on};
-pub(crate) use running::{LastExit, Next, RunningRec};
+pub(crate) use running::{LastExit, Next, RunningRec, TokenState};

@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::running::{Next, RunningRec};
 use super::{layout, timers, trap};
 use crate::platform::{Platform, ProcessingElement};
+use crate::rsi;
 
 impl<P: Platform> RunningRec<'_, P> {
     /// Completes the last exit, runs the realm until the host is needed, and says why in an exit record (which is
@@ -38,6 +39,11 @@ impl<P: Platform> RunningRec<'_, P> {
             match trap::handle(self, pe, exception) {
                 Next::Resume => {}
                 Next::Exit(exit) => break exit,
+                Next::Sign => {
+                    if let Some(exit) = rsi::sign_token(self, pe) {
+                        break exit;
+                    }
+                }
             }
         };
         pe.save(context);

@@ -13,6 +13,8 @@ pub(crate) enum Next {
     Resume,
     /// The host takes over.
     Exit(Exit),
+    /// The realm's call, which it makes again afterwards, needs a signature.
+    Sign,
 }
 
 /// What the previous exit was, as far as the next entry has to complete it; the value of
@@ -38,6 +40,33 @@ impl LastExit {
             3 => Self::RipasChange,
             _ => Self::Other,
         }
+    }
+}
+
+/// How far the attestation token of a REC is; the value of [`layout::ATTEST_STATE`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TokenState {
+    /// There is none.
+    None = 0,
+    /// Challenge and measurements are there.
+    Begun = 1,
+    /// The signature is there too.
+    Signed = 2,
+}
+
+impl TokenState {
+    /// That of a REC.
+    pub(crate) fn of(context: RecContext<'_>) -> Self {
+        match context.get(layout::ATTEST_STATE) {
+            1 => Self::Begun,
+            2 => Self::Signed,
+            _ => Self::None,
+        }
+    }
+
+    /// Makes it that of a REC.
+    pub(crate) fn put(self, context: RecContext<'_>) {
+        context.set(layout::ATTEST_STATE, self as u64);
     }
 }
 

@@ -11,8 +11,10 @@ mod measurement_read;
 mod realm_config;
 mod version;
 
+pub(crate) use attestation_token_continue::sign as sign_token;
+
 use cca_abi::rsi::{self, FailureKind};
-use cca_abi::{Condition, Failed, Fields, rsi_commands, smccc};
+use cca_abi::{Condition, Failed, Fields, rsi_commands};
 
 use crate::platform::Platform;
 use crate::rec::{Exit, Fault, Inaccessible, Next, RunningRec};
@@ -32,8 +34,10 @@ pub(crate) enum Stop<C, O> {
     Exit(Exit),
     /// It needs a page that the host has to provide; the realm then makes the call again.
     Fault(Fault),
-    /// There is no such command.
-    NotSupported,
+    /// There is more to come.
+    Incomplete(O),
+    /// It needs a signature; the realm then makes the call again.
+    Sign,
 }
 
 impl<C: Condition, O: Default> From<C> for Stop<C, O> {
@@ -96,7 +100,8 @@ fn finish<O: Fields, C: Condition<Kind = FailureKind>, P: Platform>(
             return Next::Exit(exit);
         }
         Err(Stop::Fault(fault)) => return Next::Exit(fault.exit()),
-        Err(Stop::NotSupported) => return smc::answer_only(context, smccc::NOT_SUPPORTED),
+        Err(Stop::Incomplete(output)) => (rsi::INCOMPLETE, output),
+        Err(Stop::Sign) => return Next::Sign,
     };
     let mut registers = [0; MOST_REGISTERS];
     output.put(&mut registers);

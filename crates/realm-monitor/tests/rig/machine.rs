@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64};
 
+use realm_monitor::attestation::Attestation;
 use realm_monitor::platform::{AccessFault, CpuFeatures, Granule, IdRegisters, Platform, TlbScope};
 
 use super::{BASE, GRANULES};
@@ -16,6 +17,7 @@ pub struct Machine {
     pub(super) spaces: Box<[AtomicU8]>,
     pub(super) states: Box<[AtomicU16]>,
     cpu: CpuFeatures,
+    pub(super) attestation: Option<Attestation>,
     /// How often the host's memory may still be accessed before every access faults.
     pub(super) accesses: AtomicU64,
 }
@@ -42,6 +44,7 @@ impl Machine {
                 },
                 ..CpuFeatures::default()
             },
+            attestation: None,
             accesses: AtomicU64::new(u64::MAX),
         }
     }
@@ -127,5 +130,9 @@ impl Platform for Machine {
 
     fn cpu(&self) -> &CpuFeatures {
         &self.cpu
+    }
+
+    fn attestation(&self) -> Option<&Attestation> {
+        self.attestation.as_ref()
     }
 }

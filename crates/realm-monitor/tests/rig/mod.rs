@@ -4,6 +4,7 @@
 
 mod machine;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,6 +13,7 @@ use cca_abi::rmi::params::{REC_FLAG_RUNNABLE, RealmParams, RecParams};
 use cca_abi::rmi::run::{EXIT, RecEnter, RecExit};
 use cca_abi::smccc::Registers;
 use realm_monitor::Monitor;
+use realm_monitor::attestation::Attestation;
 use realm_monitor::granule::{Bank, Banks};
 use realm_monitor::platform::{
     Exception, Granule, Platform, ProcessingElement, RecContext, Stage2,
@@ -71,6 +73,8 @@ pub struct ScriptedPe {
     pub counter: u64,
     pub runs: usize,
     pub last_stage2: Option<Stage2>,
+    /// What the next questions for a pending interrupt are answered; "no" once they are used up.
+    pub pending: RefCell<VecDeque<bool>>,
 }
 
 impl ProcessingElement for ScriptedPe {
@@ -85,7 +89,7 @@ impl ProcessingElement for ScriptedPe {
     }
 
     fn interrupt_pending(&self) -> bool {
-        false
+        self.pending.borrow_mut().pop_front().unwrap_or(false)
     }
 
     fn counter(&self) -> u64 {
@@ -110,12 +114,19 @@ pub struct Rig {
 impl Rig {
     /// A machine on which nothing has been delegated.
     pub fn new() -> Self {
+        Self::attesting_with(None)
+    }
+
+    /// Such a machine that has this to attest with.
+    pub fn attesting_with(attestation: Option<Attestation>) -> Self {
         let banks = Banks::new(&[Bank {
             base: BASE,
             size: GRANULES as u64 * 0x1000,
         }])
         .unwrap();
-        let monitor = Monitor::new(Machine::new(), banks).unwrap();
+        let mut machine = Machine::new();
+        machine.attestation = attestation;
+        let monitor = Monitor::new(machine, banks).unwrap();
         Self {
             monitor,
             pe: ScriptedPe::default(),
@@ -125,7 +136,12 @@ impl Rig {
 
     /// A machine with a realm in state NEW that has memory (see [`RAM`]) but no REC.
     pub fn with_realm() -> Self {
-        let mut rig = Self::new();
+        Self::new().and_realm()
+    }
+
+    /// Adds the realm of [`Rig::with_realm`].
+    pub fn and_realm(self) -> Self {
+        let mut rig = self;
         rig.create_realm(RD, ROOT, 1);
         rig.table(0, 2);
         rig.table(RAM, 3);
@@ -171,7 +187,12 @@ impl Rig {
 
     /// A machine with an active realm of three RECs, of which the first is runnable.
     pub fn active() -> Self {
-        let mut rig = Self::with_realm();
+        Self::with_realm().and_active()
+    }
+
+    /// Adds the RECs of [`Rig::active`] to the realm and activates it.
+    pub fn and_active(self) -> Self {
+        let mut rig = self;
         rig.create_rec(RD, REC0, 0, true);
         rig.create_rec(RD, REC1, 1, false);
         rig.create_rec(RD, REC2, 2, false);
