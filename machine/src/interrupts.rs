@@ -7,6 +7,8 @@ use crate::clock::Clock;
 /// The interrupts for the host on one processing element.
 pub(crate) struct Lines {
     kicked: AtomicBool,
+    /// Something that is not for the host, and that the host cannot see.
+    disturbed: AtomicBool,
     slice: AtomicU64,
 }
 
@@ -18,6 +20,7 @@ impl Lines {
     pub(crate) fn new() -> Self {
         Self {
             kicked: AtomicBool::new(false),
+            disturbed: AtomicBool::new(false),
             slice: AtomicU64::new(NEVER),
         }
     }
@@ -26,6 +29,11 @@ impl Lines {
     pub(crate) fn kick(&self, clock: &Clock) {
         self.kicked.store(true, Ordering::SeqCst);
         clock.notify();
+    }
+
+    /// Makes an interrupt pending that goes away by itself, or lets it go away.
+    pub(crate) fn disturb(&self, pending: bool) {
+        self.disturbed.store(pending, Ordering::SeqCst);
     }
 
     /// Sets the timer to a counter value, or to [`NEVER`].
@@ -40,7 +48,9 @@ impl Lines {
 
     /// Whether an interrupt for the host is pending.
     pub(crate) fn pending(&self, clock: &Clock) -> bool {
-        self.kicked.load(Ordering::SeqCst) || clock.now() >= self.slice()
+        self.kicked.load(Ordering::SeqCst)
+            || self.disturbed.load(Ordering::SeqCst)
+            || clock.now() >= self.slice()
     }
 
     /// Takes what is pending: the kick, and the timer if it has fired.

@@ -9,6 +9,7 @@ use cca_abi::psci::{Function, code};
 use cca_abi::smccc::{NOT_SUPPORTED, Registers};
 use realm_host::{PageSize, SmcTransport};
 use realm_monitor::Monitor;
+use realm_monitor::granule::GranuleState;
 use root_monitor::{Action, World};
 
 use crate::board::{Board, NoAccess};
@@ -21,6 +22,7 @@ use crate::memory::{GRANULE_SIZE, WORDS};
 use crate::monitor_platform::{RealmPlatform, current, on};
 use crate::protection::{Gpi, PhysicalAddressSpace};
 use crate::snapshot::{GranuleSnapshot, Snapshot};
+use crate::strict::{self, Strict};
 use crate::supply::Supply;
 
 /// What a machine is made of.
@@ -57,6 +59,8 @@ struct Inner {
     board: Arc<Board>,
     supply: Supply,
     taken: Vec<AtomicBool>,
+    /// The second realm monitor, if that is the one that the host sees.
+    strict: Option<Strict>,
 }
 
 /// What a thread unwinds with because something else on its machine has panicked.
@@ -75,6 +79,25 @@ impl Machine {
     ///
     /// If `config` breaks its own rules, or if the firmware does not boot.
     pub fn new(config: Config) -> Self {
+        Self::with_monitor(config, None)
+    }
+
+    /// The same machine with another realm monitor: it asks for 16 auxiliary granules per REC, changes RIPAS one table
+    /// entry at a time, takes not all of the memory, and has RECs come back for nothing.
+    ///
+    /// # Panics
+    ///
+    /// As for [`Machine::new`].
+    pub fn strict(config: Config) -> Self {
+        Self::with_monitor(config, Some(Strict::default()))
+    }
+
+    /// Whether the realm monitor accepts, as far as its place goes, that the granule at `pa` is delegated.
+    pub fn takes(&self, pa: u64) -> bool {
+        self.inner.strict.is_none() || strict::takes(pa)
+    }
+
+    fn with_monitor(config: Config, strict: Option<Strict>) -> Self {
         let Config {
             pes,
             dram_bytes,
@@ -110,6 +133,7 @@ impl Machine {
                 board,
                 supply,
                 taken,
+                strict,
             }),
         }
     }
@@ -276,7 +300,10 @@ impl Inner {
         on(&self.board, pe, || {
             match self.firmware.root.smc(pe, World::NonSecure, registers) {
                 Action::Return => {}
-                Action::Switch(World::Realm) => self.realm_world(pe, registers),
+                Action::Switch(World::Realm) => match &self.strict {
+                    None => self.realm_world(pe, registers),
+                    Some(strict) => strict.call(&OnPe { inner: self, pe }, registers),
+                },
                 Action::Suspend => {
                     let Board { clock, pes, .. } = &*self.board;
                     clock.wait(pes[pe].lines.slice(), || pes[pe].lines.pending(clock));
@@ -307,6 +334,51 @@ impl Inner {
             "RMM_RMI_REQ_COMPLETE"
         );
         registers.0[..5].copy_from_slice(&answer.0[..5]);
+    }
+}
+
+/// The machine beneath the second realm monitor, on one of its processing elements.
+struct OnPe<'m> {
+    inner: &'m Inner,
+    pe: usize,
+}
+
+impl strict::Beneath for OnPe<'_> {
+    fn call(&self, registers: &mut Registers) {
+        let mut answer = *registers;
+        self.inner.realm_world(self.pe, &mut answer);
+        *registers = answer;
+    }
+
+    fn interrupt(&self, pending: bool) {
+        self.inner.board.pes[self.pe].lines.disturb(pending);
+    }
+
+    fn state(&self, pa: u64) -> Option<GranuleState> {
+        self.inner.monitor().granule_state(pa)
+    }
+
+    fn read(&self, pa: u64) -> Option<u64> {
+        self.cell(pa)
+            .map(|(page, word)| page[word].load(Ordering::Relaxed))
+    }
+
+    fn write(&self, pa: u64, value: u64) {
+        if let Some((page, word)) = self.cell(pa) {
+            page[word].store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+impl OnPe<'_> {
+    fn cell(&self, pa: u64) -> Option<(&crate::memory::Page, usize)> {
+        let page = pa & !(GRANULE_SIZE - 1);
+        let page = self
+            .inner
+            .board
+            .page(page, PhysicalAddressSpace::NonSecure)
+            .ok()?;
+        Some((page, (pa % GRANULE_SIZE) as usize / 8))
     }
 }
 

@@ -8,10 +8,10 @@ use spin::Mutex;
 
 use crate::client::Client;
 use crate::error::{About, Error};
-use crate::ledger::{Account, Granules, Quarantined, RealmId};
+use crate::ledger::{Account, EMBEDDER, Granules, Purpose, Quarantined, RealmId};
 use crate::supply::PageSupply;
 use crate::transport::SmcTransport;
-use crate::units::GranuleCount;
+use crate::units::{GranuleAddress, GranuleCount};
 
 const VMIDS: usize = 256;
 
@@ -48,8 +48,10 @@ impl<T: SmcTransport, M: PageSupply> Host<T, M> {
             });
         }
         let features = client.features(features::Input { index: 0 }).about(0)?;
+        let granules = Granules::new(client, supply);
+        granules.open(EMBEDDER);
         Ok(Self {
-            granules: Granules::new(client, supply),
+            granules,
             features: FeatureRegister0::decode(features.value),
             next_realm: AtomicU32::new(1),
             vmids: Mutex::new([false; VMIDS]),
@@ -86,6 +88,12 @@ impl<T: SmcTransport, M: PageSupply> Host<T, M> {
     /// Host pages that realms hold now, quarantined ones included.
     pub fn pages_held(&self) -> usize {
         self.granules.pages()
+    }
+
+    /// Calls `f` for each granule that the monitor has now, those in quarantine included, in ascending order of address: what
+    /// it is used for, and by which realm. It is what a crash dump needs, or a host that hands over to another one.
+    pub fn for_each_delegated(&self, f: impl FnMut(GranuleAddress, Purpose, RealmId)) {
+        self.granules.for_each_delegated(f);
     }
 
     /// Calls `f` for each granule in quarantine, in ascending order of address.

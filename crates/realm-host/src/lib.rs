@@ -67,6 +67,9 @@
 //! }).expect("a life without faults");
 //! ```
 //!
+//! A second embedder, in full, is `examples/embedder.rs`; the guide to it is `docs/adding-realms-to-your-hypervisor.md`. What
+//! review of other hosts asked for, point by point, is in [`requirements`].
+//!
 //! # What holds whatever fails
 //!
 //! - An operation ends done, or exactly as it began, or it says how far it came.
@@ -83,6 +86,24 @@
 //! ```compile_fail,E0308
 //! use realm_host::{GranuleCount, PageCount};
 //! let granules: GranuleCount = PageCount::new(4);
+//! ```
+//!
+//! A granule that is delegated cannot be touched:
+//!
+//! ```compile_fail,E0382
+//! # use realm_host::{PageSupply, SmcTransport, ledger::OwnGranule};
+//! fn touch<T: SmcTransport, M: PageSupply>(granule: OwnGranule<'_, T, M>) {
+//!     let delegated = granule.delegate();
+//!     let _ = granule.words();
+//!     drop(delegated);
+//! }
+//! ```
+//!
+//! ```compile_fail,E0599
+//! # use realm_host::{PageSupply, SmcTransport, ledger::DelegatedGranule};
+//! fn touch<T: SmcTransport, M: PageSupply>(granule: DelegatedGranule<'_, T, M>) {
+//!     let _ = granule.words();
+//! }
 //! ```
 //!
 //! A realm that is not active has no RECs to enter:
@@ -153,6 +174,8 @@ extern crate alloc;
 pub mod client;
 pub mod error;
 pub mod measure;
+#[doc = include_str!("requirements.md")]
+pub mod requirements {}
 pub mod supply;
 pub mod transport;
 pub mod units;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use cca_abi::rmi::Command;
 use realm_host::ledger::Purpose;
 use realm_host::{Error, PageSize};
-use support::{Bench, Fault, build, legal_failures, live, run};
+use support::{Bench, Fault, build, legal_failures, live, run, tell};
 
 const SIZES: [PageSize; 3] = [PageSize::Size4K, PageSize::Size16K, PageSize::Size64K];
 
@@ -21,22 +21,24 @@ fn commands(bench: &Bench) -> Vec<Command> {
     bench.log.lock().clone()
 }
 
-fn every_call_fails_once(size: PageSize) {
-    let bench = Bench::new(size);
-    let commands = commands(&bench);
-    let (mut lives, mut survived, mut calls) = (0, 0, 0);
+fn every_call_fails_once(bench: &Bench, name: &str) {
+    let commands = commands(bench);
+    let (mut lives, mut survived, mut calls, mut failures) = (0, 0, 0, 0);
     for (nth, &command) in commands.iter().enumerate() {
         for x0 in legal_failures(command) {
-            let what = format!(
-                "call {nth}, {}, answers {x0:#x} with {size:?} pages",
-                command.name()
-            );
+            let what = format!("call {nth}, {}, answers {x0:#x}: {name}", command.name());
             bench.host(Fault::Nth(nth as u64, x0), u64::MAX, |host| {
                 survived += u64::from(live(host).is_ok());
                 // What could not be undelegated in that one moment can be now.
+                *bench.fault.lock() = Fault::None;
                 host.retry_quarantine().expect("nobody else retries");
                 bench.check_empty(host, &what);
                 calls += bench.calls.load(Ordering::Relaxed);
+                failures += bench.refused.load(Ordering::Relaxed);
+                // And nothing stays that would be in the way of the next.
+                if lives % 16 == 0 {
+                    live(host).expect("a later attempt succeeds");
+                }
             });
             lives += 1;
         }
@@ -46,29 +48,87 @@ fn every_call_fails_once(size: PageSize) {
         survived > 0 && survived < lives,
         "some failures matter, some do not"
     );
-    println!(
-        "{size:?}: {lives} lives with one failed call each, {survived} of them complete, {calls} calls"
-    );
-    assert_eq!(
-        self::commands(&bench),
-        commands,
-        "the next life is like the first"
-    );
+    tell(&format!(
+        "{name}: {lives} lives, each with another of {} calls failing in another legal way; {survived} of them \
+         complete, {calls} calls, {failures} failures",
+        commands.len()
+    ));
+}
+
+/// From every undelegate of a life on, the monitor keeps what it is asked for: for ever, or twice.
+fn undelegates_are_refused(bench: &Bench, name: &str) {
+    let commands = commands(bench);
+    let (mut lives, mut calls, mut failures) = (0, 0, 0);
+    for (nth, _) in commands
+        .iter()
+        .enumerate()
+        .filter(|(_, command)| **command == Command::GranuleUndelegate)
+    {
+        for count in [2, u64::MAX] {
+            let fault = Fault::Window(Command::GranuleUndelegate, nth as u64, count, 1);
+            bench.host(fault, u64::MAX, |host| {
+                live(host).expect("a granule that stays away is no failure");
+                let account = host.account();
+                let kept = bench.refused.load(Ordering::Relaxed);
+                assert_eq!(account.in_use(), 0, "{name}, from call {nth}");
+                assert!(account.quarantined > 0 && account.quarantined <= kept);
+                *bench.fault.lock() = Fault::None;
+                host.retry_quarantine().expect("nobody else retries");
+                bench.check_empty(host, &format!("{name}, from call {nth}"));
+                calls += bench.calls.load(Ordering::Relaxed);
+                failures += kept;
+            });
+            lives += 1;
+        }
+    }
+    tell(&format!(
+        "{name}: {lives} lives with undelegates refused from each of them on, {calls} calls, {failures} failures"
+    ));
+}
+
+#[test]
+fn undelegates_are_refused_from_any_on_for_ever_or_a_while() {
+    for size in SIZES {
+        undelegates_are_refused(&Bench::new(size), &format!("{size:?}"));
+    }
+}
+
+#[test]
+fn every_call_fails_once_above_the_strict_monitor() {
+    for size in SIZES {
+        every_call_fails_once(&Bench::strict(size), &format!("{size:?}, strict monitor"));
+    }
+}
+
+#[test]
+fn lives_above_the_strict_monitor_end_empty() {
+    for size in SIZES {
+        let bench = Bench::strict(size);
+        bench.host(Fault::None, u64::MAX, |host| {
+            for _ in 0..8 {
+                let realm = build(host).expect("a realm");
+                assert_eq!(realm.auxiliary_granules(), 16);
+                run(&realm).expect("it runs");
+                realm.destroy().expect("gone");
+                bench.check_empty(host, "strict");
+            }
+        });
+    }
 }
 
 #[test]
 fn every_call_fails_once_with_4k_pages() {
-    every_call_fails_once(PageSize::Size4K);
+    every_call_fails_once(&Bench::new(PageSize::Size4K), "Size4K");
 }
 
 #[test]
 fn every_call_fails_once_with_16k_pages() {
-    every_call_fails_once(PageSize::Size16K);
+    every_call_fails_once(&Bench::new(PageSize::Size16K), "Size16K");
 }
 
 #[test]
 fn every_call_fails_once_with_64k_pages() {
-    every_call_fails_once(PageSize::Size64K);
+    every_call_fails_once(&Bench::new(PageSize::Size64K), "Size64K");
 }
 
 #[test]
@@ -90,7 +150,9 @@ fn every_allocation_is_the_first_to_fail() {
             }
         }
         assert!(pages > 3, "a life takes more than {pages} allocations");
-        println!("{size:?}: a life takes {pages} allocations");
+        tell(&format!(
+            "{size:?}: {pages} lives in which the allocator runs dry, at each of {pages} allocations"
+        ));
     }
 }
 

@@ -3,6 +3,7 @@
 mod support;
 
 use cca_abi::rmi::Command;
+use realm_host::ledger::Returned;
 use realm_host::rec::{EnterError, Entry};
 use realm_host::{Error, Host, Ipa, IpaRange, PageSize, RealmConfig, VcpuConfig};
 use support::{Bench, Fault, RAM, build, run};
@@ -177,7 +178,7 @@ fn a_rec_is_run_by_one_and_not_after_the_realm_is_off() {
             .enter(&Entry::default())
             .map(drop)
             .expect_err("nobody turned it on");
-        assert!(matches!(refused, EnterError::RecRefused(_)), "{refused}");
+        assert_eq!(refused, EnterError::RecOff);
         drop(second);
         run(&realm).expect("it runs");
         let off = realm
@@ -231,4 +232,46 @@ fn without_a_monitor_there_is_no_host() {
         Host::new(Nobody, bench.machine.supply()).map(drop),
         Err(Error::NoMonitor)
     );
+}
+
+#[test]
+fn what_is_delegated_can_be_listed_at_any_time() {
+    let bench = Bench::new(PageSize::Size64K);
+    bench.host(Fault::None, u64::MAX, |host| {
+        let one = build(host).expect("a realm");
+        let two = build(host).expect("another realm");
+        let mut seen = Vec::new();
+        host.for_each_delegated(|granule, _, owner| seen.push((granule, owner)));
+        assert_eq!(seen.len() as u64, host.account().in_use());
+        assert!(seen.is_sorted());
+        for &(granule, _) in &seen {
+            assert!(bench.machine.snapshot_of(granule.get()).is_some());
+        }
+        let of = |realm| seen.iter().filter(|(_, owner)| *owner == realm).count();
+        assert_eq!(of(one.id()), of(two.id()));
+        assert_eq!(of(one.id()) + of(two.id()), seen.len());
+        drop((one, two));
+        host.for_each_delegated(|granule, _, _| panic!("{granule:?}"));
+        bench.check_empty(host, "listed");
+    });
+}
+
+#[test]
+fn a_granule_is_the_embedders_or_the_monitors_and_comes_back_by_itself() {
+    let bench = Bench::new(PageSize::Size16K);
+    bench.host(Fault::None, u64::MAX, |host| {
+        let granule = host.take_granule().expect("memory");
+        granule.words()[0].store(1, core::sync::atomic::Ordering::Relaxed);
+        let address = granule.address();
+        let delegated = granule.delegate().expect("delegable");
+        assert_eq!(delegated.address(), address);
+        assert_eq!(host.account().in_use(), 1);
+        assert_eq!(delegated.undelegate(), Ok(Returned::Yes));
+        drop(host.take_granule().expect("memory"));
+        drop(host.take_granule().expect("memory").delegate());
+        bench.check_empty(host, "granules");
+        *bench.fault.lock() = Fault::Every(Command::GranuleDelegate, 1);
+        assert!(host.take_granule().expect("memory").delegate().is_err());
+        bench.check_empty(host, "refused");
+    });
 }

@@ -20,12 +20,16 @@ const SYSTEM_OFF: u32 = 0x8400_0008;
 const PES: usize = 4;
 
 fn machine(page_size: PageSize) -> Machine {
-    Machine::new(Config {
+    Machine::new(config(page_size))
+}
+
+fn config(page_size: PageSize) -> Config {
+    Config {
         pes: PES,
         dram_bytes: 256 << 20,
         page_size,
         ..Config::default()
-    })
+    }
 }
 
 fn build<'h, M: PageSupply>(
@@ -166,4 +170,99 @@ fn realms_live_and_die_beside_each_other() {
         assert_eq!(machine.snapshot().differences(&before), []);
         assert_eq!(machine.guest_failures(), [""; 0]);
     }
+}
+
+#[test]
+fn realms_of_one_to_sixty_four_vcpus_run_on_all_processing_elements() {
+    for (size, vcpus) in [PageSize::Size4K, PageSize::Size16K, PageSize::Size64K]
+        .into_iter()
+        .flat_map(|size| [1, 2, 8, 64].map(|vcpus| (size, vcpus)))
+    {
+        let machine = machine(size);
+        machine.install(
+            RAM,
+            Arc::new(|guest: &GuestCpu| {
+                guest.store(RAM + 0x10_0000, 8, 1).expect("memory");
+                guest.call(&mut Registers::call(CPU_OFF, &[]));
+            }),
+        );
+        let before = machine.snapshot();
+        let host = machine
+            .host_pe(0)
+            .run(|| Host::new(machine.transport(), machine.supply()))
+            .expect("a monitor");
+        for _ in 0..3 {
+            let realm = machine.host_pe(0).run(|| build(&host, vcpus));
+            let next = AtomicU64::new(0);
+            let added = AtomicU64::new(0);
+            on_all(&machine, |_| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= vcpus {
+                        return;
+                    }
+                    added.fetch_add(run(&realm, index as usize).0, Ordering::Relaxed);
+                }
+            });
+            assert_eq!(added.into_inner(), 1, "the page is the same for all");
+            machine.host_pe(0).run(|| realm.destroy()).expect("gone");
+            check_empty(&machine, &host, &before);
+        }
+    }
+}
+
+#[test]
+fn thirty_two_realms_at_once_above_either_monitor() {
+    const REALMS: usize = 32;
+    const ROUNDS: usize = 4;
+    for boot in [Machine::new, Machine::strict] {
+        for size in [PageSize::Size4K, PageSize::Size64K] {
+            let machine = boot(config(size));
+            machine.install(
+                RAM,
+                Arc::new(|guest: &GuestCpu| {
+                    guest.store(RAM + RAM_BYTES - 8, 8, 1).expect("memory");
+                    guest.call(&mut Registers::call(SYSTEM_OFF, &[]));
+                }),
+            );
+            let before = machine.snapshot();
+            let host = machine
+                .host_pe(0)
+                .run(|| Host::new(machine.transport(), machine.supply()))
+                .expect("a monitor");
+            for _ in 0..ROUNDS {
+                // All of them are there before the first one runs, and all have run before the first one goes.
+                let barrier = std::sync::Barrier::new(PES);
+                on_all(&machine, |pe| {
+                    let realms: Vec<_> = (0..REALMS / PES)
+                        .map(|n| build(&host, 1 + ((n + pe) % 3) as u64))
+                        .collect();
+                    barrier.wait();
+                    realms
+                        .iter()
+                        .for_each(|realm| assert_eq!(run(realm, 0).0, 1));
+                    barrier.wait();
+                    realms
+                        .into_iter()
+                        .for_each(|realm| realm.destroy().expect("gone"));
+                });
+                check_empty(&machine, &host, &before);
+            }
+        }
+    }
+}
+
+fn check_empty<M: PageSupply>(
+    machine: &Machine,
+    host: &Host<Transport, M>,
+    before: &machine::Snapshot,
+) {
+    let account = host.account();
+    assert_eq!(
+        (account.returned, account.quarantined),
+        (account.delegated, 0)
+    );
+    assert_eq!((host.pages_held(), machine.supply().in_use()), (0, 0));
+    assert_eq!(machine.snapshot().differences(before), []);
+    assert_eq!(machine.guest_failures(), [""; 0]);
 }

@@ -352,12 +352,20 @@ pub(crate) fn check(config: &Config<'_>) -> Result<IpaRange, String> {
         .ok_or_else(|| format!("{} bytes are no size for a realm's memory", config.memory))
 }
 
+/// Adds the vCPUs, in an order that has nothing to do with their indices: `realm-host` creates their RECs in the right one.
 fn add_vcpus<T: SmcTransport, M: PageSupply>(
     realm: &mut Realm<'_, T, M, New>,
     config: &Config<'_>,
 ) -> Result<(), Error> {
-    realm.add_vcpu(first_vcpu(config))?;
-    (1..config.vcpus as u64).try_for_each(|index| realm.add_vcpu(VcpuConfig::secondary(index)))
+    shuffled(config.vcpus as u64)
+        .into_iter()
+        .try_for_each(|index| {
+            realm.add_vcpu(if index == 0 {
+                first_vcpu(config)
+            } else {
+                VcpuConfig::secondary(index)
+            })
+        })
 }
 
 /// The vCPU that runs from the start.
@@ -377,6 +385,20 @@ pub(crate) fn first_vcpu(config: &Config<'_>) -> VcpuConfig {
         pc: Config::RAM_BASE,
         runnable: true,
     }
+}
+
+/// The numbers below `count`, shuffled, the same way each time.
+fn shuffled(count: u64) -> Vec<u64> {
+    let mut order: Vec<u64> = (0..count).rev().collect();
+    let mut state = count;
+    for last in (1..order.len()).rev() {
+        // The multiplier of Knuth's MMIX; its upper bits are good enough for this.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        order.swap(last, (state >> 33) as usize % (last + 1));
+    }
+    order
 }
 
 /// Waits until nobody else uses the realm.
@@ -421,4 +443,19 @@ fn phase(console: &impl Console, name: Phase, pe: &impl HostPe) {
 /// The earlier of two times, where there may be none.
 pub(crate) fn earliest(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     [one, other].into_iter().flatten().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vcpus_are_added_out_of_order_and_none_is_forgotten() {
+        for count in [2, 4, 8, 64] {
+            let mut order = shuffled(count);
+            assert!(!order.is_sorted(), "{count} vCPUs: {order:?}");
+            order.sort_unstable();
+            assert!(order.into_iter().eq(0..count));
+        }
+    }
 }

@@ -161,7 +161,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
     }
 
     fn not_entered(&self, vcpu: usize, error: EnterError, pe: &mut impl HostPe) -> Verdict {
-        let refused = matches!(error, EnterError::RecRefused(_));
+        let refused = matches!(error, EnterError::RecOff | EnterError::RecRefused(_));
         let turned_on = vcpu != 0 && self.vcpus[vcpu].counts.lock().exits.contains_key("psci");
         match error {
             // Another vCPU switched the realm off, and is about to say so.

@@ -231,6 +231,19 @@ impl Book {
             })
     }
 
+    /// The first granule at or above an address that the monitor has, in use or in quarantine.
+    pub(super) fn delegated_from(&self, from: u64) -> Option<(GranuleAddress, Purpose, RealmId)> {
+        self.find(from, |_, slot| {
+            matches!(slot, Slot::Delegated(_) | Slot::Quarantined(_))
+        })
+        .and_then(|(granule, slot, owner, _)| match slot {
+            Slot::Delegated(purpose) | Slot::Quarantined(purpose) => {
+                Some((granule, purpose, owner))
+            }
+            _ => None,
+        })
+    }
+
     /// Stops to keep granules for a realm. Its quarantined granules stay.
     pub(super) fn close(&mut self, owner: RealmId) {
         for page in self.pages.values_mut().filter(|page| page.owner == owner) {
@@ -278,7 +291,12 @@ impl Book {
         let page = self.pages.get_mut(&address).ok_or(unknown)?;
         let slot = &mut page.slots[granule.index_in_page(self.size)];
         *slot = Packed::pack(to(slot.unpack()).ok_or(unknown)?);
-        if page.slots.iter().all(|&slot| slot == Packed::FREE) {
+        // Of a realm that is gone, a page goes back although the monitor would not take some of it.
+        let gone = !self.shelves.contains_key(&page.owner);
+        let done = |slot: &Packed| {
+            *slot == Packed::FREE || gone && matches!(slot.unpack(), Slot::SetAside)
+        };
+        if page.slots.iter().all(done) {
             self.unlist(address);
             self.pages.remove(&address);
             return Ok(PageAddress::new(address, self.size));

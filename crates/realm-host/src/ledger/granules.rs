@@ -123,6 +123,25 @@ impl<T: SmcTransport, M: PageSupply> Granules<T, M> {
         Err(not_delegable(last))
     }
 
+    /// As [`Granules::delegate_contiguous`], once, and `None` if there is no such memory or the monitor does not take it.
+    pub(crate) fn delegate_block(
+        &self,
+        owner: RealmId,
+        purpose: Purpose,
+        count: GranuleCount,
+    ) -> Result<Option<GranuleAddress>, Error> {
+        let first = match self.take_contiguous(owner, purpose, count) {
+            Err(Error::OutOfMemory { .. }) => return Ok(None),
+            first => first?,
+        };
+        if self.delegate_run(first, count)?.is_none() {
+            return Ok(Some(first));
+        }
+        // The host has other uses for the rest of it.
+        self.free_idle_pages(owner);
+        Ok(None)
+    }
+
     /// Takes a granule of the host's own for a purpose, and clears it.
     pub(crate) fn hold(&self, owner: RealmId, purpose: Purpose) -> Result<GranuleAddress, Error> {
         let granule = self.take(owner, purpose)?;
@@ -185,6 +204,19 @@ impl<T: SmcTransport, M: PageSupply> Granules<T, M> {
         Ok(())
     }
 
+    /// Calls `f` for each granule that the monitor has, in ascending order of address.
+    pub(crate) fn for_each_delegated(&self, mut f: impl FnMut(GranuleAddress, Purpose, RealmId)) {
+        let mut from = 0;
+        loop {
+            let next = self.book.lock().delegated_from(from);
+            let Some((granule, purpose, owner)) = next else {
+                return;
+            };
+            f(granule, purpose, owner);
+            from = granule.get() + 1;
+        }
+    }
+
     /// Calls `f` for each granule in quarantine, in ascending order of address.
     pub(crate) fn for_each_quarantined(&self, mut f: impl FnMut(Quarantined)) {
         let mut from = 0;
@@ -232,7 +264,8 @@ impl<T: SmcTransport, M: PageSupply> Granules<T, M> {
             })
     }
 
-    fn delegate_held(&self, granule: GranuleAddress) -> Result<(), Refusal> {
+    /// Delegates a granule that is held. It is cleared before.
+    pub(super) fn delegate_held(&self, granule: GranuleAddress) -> Result<(), Refusal> {
         self.clear(granule);
         let answer = self.client.granule_delegate(granule_delegate::Input {
             addr: granule.get(),

@@ -7,8 +7,11 @@
 
 mod book;
 mod granules;
+mod handle;
 mod slot;
 
 pub(crate) use granules::Granules;
 pub use granules::{Quarantined, Returned};
+pub(crate) use handle::EMBEDDER;
+pub use handle::{DelegatedGranule, OwnGranule};
 pub use slot::{Account, Purpose, RealmId};

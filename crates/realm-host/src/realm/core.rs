@@ -11,6 +11,9 @@ use cca_abi::rmi::{
 use spin::{Mutex, RwLock};
 
 use super::config::{Geometry, RealmConfig};
+use super::memory::Tables;
+use super::sharing::Shared;
+use super::tables::Keep;
 use crate::client::Client;
 use crate::error::{About, Error};
 use crate::host::Host;
@@ -37,10 +40,14 @@ pub(crate) struct Core<'h, T: SmcTransport, M: PageSupply> {
     pub(crate) rim: Rim,
     /// Whether a REC switched the realm off.
     off: AtomicBool,
+    /// Whether the host wants no REC to be entered for now.
+    paused: AtomicBool,
     /// Faults are served under a read lock, conversions between private and shared under a write lock.
     pub(super) memory: RwLock<()>,
-    /// The unprotected pages that are mapped: IPA to the granule behind it.
-    pub(super) shared: Mutex<BTreeMap<u64, GranuleAddress>>,
+    /// What is mapped at unprotected addresses, by its first IPA.
+    pub(super) shared: Mutex<BTreeMap<u64, Shared>>,
+    /// A table that is kept to split blocks with when the realm is destroyed: there is one once there is a block.
+    pub(super) reserve: Mutex<Option<GranuleAddress>>,
 }
 
 impl<'h, T: SmcTransport, M: PageSupply> Core<'h, T, M> {
@@ -60,8 +67,10 @@ impl<'h, T: SmcTransport, M: PageSupply> Core<'h, T, M> {
             vcpus: Vec::new(),
             rim: Rim::new(&config.measured()),
             off: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             memory: RwLock::new(()),
             shared: Mutex::new(BTreeMap::new()),
+            reserve: Mutex::new(None),
         };
         core.granules().open(core.id);
         // Whatever fails from here on, dropping the core undoes what was done.
@@ -209,9 +218,10 @@ impl<'h, T: SmcTransport, M: PageSupply> Core<'h, T, M> {
     fn destroy_memory(&self) -> Result<(), Error> {
         let geometry = self.geometry();
         let unprotected = geometry.unprotected_bit();
-        self.remove_data(0, unprotected, false)?;
-        self.unshare(unprotected, geometry.end())?;
-        self.remove_tables(geometry.start_level() + 1, 0, geometry.end())
+        self.remove_data(0, unprotected, Tables::Reserve)?;
+        self.unshare(unprotected, geometry.end(), Tables::Reserve)?;
+        self.remove_tables(geometry.start_level() + 1, 0, geometry.end(), Keep::None)?;
+        self.give_up_reserve()
     }
 
     /// The address of the realm descriptor.
@@ -252,11 +262,19 @@ impl<'h, T: SmcTransport, M: PageSupply> Core<'h, T, M> {
     }
 
     pub(crate) fn is_off(&self) -> bool {
-        self.off.load(Ordering::Acquire)
+        self.off.load(Ordering::SeqCst)
     }
 
     pub(crate) fn set_off(&self) {
-        self.off.store(true, Ordering::Release);
+        self.off.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::SeqCst);
     }
 }
 

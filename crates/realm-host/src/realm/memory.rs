@@ -1,10 +1,8 @@
 //! A realm's memory: what is in it at the start, what is added when it is touched, and what it shares.
 
-use core::sync::atomic::Ordering;
-
 use cca_abi::rmi::{
     Command, DATA_FLAG_MEASURE, EntryState, Ripas, data_create, data_create_unknown, data_destroy,
-    rtt_init_ripas, rtt_map_unprotected, rtt_unmap_unprotected,
+    rtt_init_ripas,
 };
 
 use super::config::{Geometry, LEAF};
@@ -15,10 +13,6 @@ use crate::ledger::Purpose;
 use crate::supply::PageSupply;
 use crate::transport::SmcTransport;
 use crate::units::{GRANULE, GranuleAddress, Ipa, IpaRange};
-
-/// Normal memory, write-back forced, readable and writable (stage 2 attributes with FEAT_S2FWB; RMM specification
-/// 1.0-rel0, A5.4).
-const SHARED_ATTRIBUTES: u64 = 0b110 << 2 | 0b11 << 6;
 
 /// What was found where a realm faulted, and what was done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,11 +184,12 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
         })
     }
 
-    /// Destroys the data of a protected range and takes its granules back. Allocates a table only if it has to split a
-    /// block and may.
-    pub(super) fn remove_data(&self, base: u64, top: u64, may_split: bool) -> Result<(), Error> {
+    /// Destroys the data of a protected range and takes its granules back. A block is split with a table from where
+    /// `tables` says.
+    pub(super) fn remove_data(&self, base: u64, top: u64, tables: Tables) -> Result<(), Error> {
         let mut ipa = base;
         let mut splits = 0;
+        let mut swept = 0;
         while ipa < top {
             let next = match self.client().data_destroy(data_destroy::Input {
                 rd: self.rd()?,
@@ -210,8 +205,11 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
                 }
                 Err(refused) => match refused.refusal.rtt_level() {
                     Some(_) if refused.output.top > ipa => refused.output.top,
-                    Some(level) if may_split && level < LEAF && splits < ATTEMPTS => {
-                        self.grow(Ipa::new(ipa), level, level + 1)?;
+                    Some(level) if level < LEAF && splits < ATTEMPTS => {
+                        match tables {
+                            Tables::Allocator => self.grow(Ipa::new(ipa), level, level + 1)?,
+                            Tables::Reserve => self.split_from_reserve(ipa, level, &mut swept)?,
+                        }
                         splits += 1;
                         continue;
                     }
@@ -228,95 +226,15 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
         }
         Ok(())
     }
+}
 
-    /// Maps a page of the host's at an unprotected address, for the realm to read and write. If one is mapped there
-    /// already, that is the one.
-    pub(crate) fn share(&self, ipa: Ipa) -> Result<GranuleAddress, Error> {
-        let ipa = ipa.granule();
-        let _no_conversion = self.memory.read();
-        let mut shared = self.shared.lock();
-        if let Some(&granule) = shared.get(&ipa.get()) {
-            return Ok(granule);
-        }
-        let granule = self.granules().hold(self.id(), Purpose::Shared)?;
-        match self.map(ipa, granule) {
-            Ok(()) => {
-                shared.insert(ipa.get(), granule);
-                Ok(granule)
-            }
-            Err(error) => {
-                self.granules().release(granule)?;
-                Err(error)
-            }
-        }
-    }
-
-    fn map(&self, ipa: Ipa, granule: GranuleAddress) -> Result<(), Error> {
-        for _ in 0..ATTEMPTS {
-            let input = rtt_map_unprotected::Input {
-                rd: self.rd()?,
-                ipa: ipa.get(),
-                level: LEAF,
-                desc: granule.get() | SHARED_ATTRIBUTES,
-            };
-            let Err(refused) = self.client().rtt_map_unprotected(input) else {
-                return Ok(());
-            };
-            match refused.refusal.rtt_level() {
-                Some(level) if level < LEAF => self.grow(ipa, level, LEAF)?,
-                _ => return Err(Error::refused(refused.refusal, ipa.get())),
-            }
-        }
-        Err(Error::NoProgress {
-            command: Command::RttMapUnprotected,
-            address: ipa.get(),
-        })
-    }
-
-    /// Unmaps the shared pages in a range of unprotected addresses and gives them back. Allocates nothing.
-    pub(super) fn unshare(&self, base: u64, top: u64) -> Result<(), Error> {
-        let mut shared = self.shared.lock();
-        while let Some((&ipa, &granule)) = shared.range(base..top).next() {
-            let input = rtt_unmap_unprotected::Input {
-                rd: self.rd()?,
-                ipa,
-                level: LEAF,
-            };
-            if let Err(refused) = self.client().rtt_unmap_unprotected(input) {
-                let unmapped = refused.refusal.rtt_level().is_some() && refused.output.top > ipa;
-                if !unmapped {
-                    return Err(Error::refused(refused.refusal, ipa));
-                }
-            }
-            shared.remove(&ipa);
-            self.granules().clear(granule);
-            self.granules().release(granule)?;
-        }
-        Ok(())
-    }
-
-    /// Reads a word of the page that is mapped at an unprotected address.
-    pub(crate) fn read_shared(&self, ipa: Ipa) -> Option<u64> {
-        self.with_shared(ipa, |word| word.load(Ordering::Acquire))
-    }
-
-    /// Writes a word of the page that is mapped at an unprotected address.
-    pub(crate) fn write_shared(&self, ipa: Ipa, value: u64) -> Option<()> {
-        self.with_shared(ipa, |word| word.store(value, Ordering::Release))
-    }
-
-    fn with_shared<R>(
-        &self,
-        ipa: Ipa,
-        f: impl FnOnce(&core::sync::atomic::AtomicU64) -> R,
-    ) -> Option<R> {
-        let shared = self.shared.lock();
-        let granule = *shared.get(&ipa.granule().get())?;
-        let index = (ipa.get() - ipa.granule().get()) as usize / 8;
-        ipa.get()
-            .is_multiple_of(8)
-            .then(|| f(&self.host().supply().words(granule)[index]))
-    }
+/// Where the table comes from that splits a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tables {
+    /// From the embedder's allocator: the realm lives on.
+    Allocator,
+    /// From what was put by when the block was made: the realm is being destroyed, and nothing may be allocated.
+    Reserve,
 }
 
 /// Checks an `out_top`.

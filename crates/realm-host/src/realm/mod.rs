@@ -1,9 +1,11 @@
 //! Realms: new, active, being destroyed, each a type with what may be done to it.
 
+mod blocks;
 mod config;
 pub(crate) mod core;
 mod memory;
 mod ripas;
+mod sharing;
 mod tables;
 
 use ::core::fmt;
@@ -15,6 +17,7 @@ use cca_abi::rmi::realm_activate;
 pub use config::{Geometry, LEAF, RealmConfig};
 pub use memory::{Backed, Partial};
 pub use ripas::Changed;
+pub use sharing::Access;
 pub use tables::Entry;
 
 use self::core::Core;
@@ -25,7 +28,7 @@ use crate::measure::Rim;
 use crate::rec::{RecSession, VcpuConfig};
 use crate::supply::PageSupply;
 use crate::transport::SmcTransport;
-use crate::units::{GRANULE, GranuleAddress, Ipa, IpaRange};
+use crate::units::{GRANULE, GranuleAddress, Ipa, IpaRange, PageAddress, PageCount};
 
 /// State of a [`Realm`]: being built. Its measurement grows; it cannot run.
 #[derive(Debug)]
@@ -161,21 +164,6 @@ impl<'h, T: SmcTransport, M: PageSupply> Realm<'h, T, M, New> {
             .about(rd)?;
         Ok(())
     }
-
-    fn check_protected(&self, range: IpaRange) -> Result<(), Partial> {
-        if self.core.geometry().covers_protected(range) {
-            Ok(())
-        } else {
-            let what = "a range leaves the protected half of the address space and ends at";
-            Err(Partial {
-                reached: range.base(),
-                error: Error::Usage {
-                    what,
-                    value: range.top().get(),
-                },
-            })
-        }
-    }
 }
 
 fn unaligned(ipa: Ipa) -> Partial {
@@ -216,6 +204,107 @@ impl<T: SmcTransport, M: PageSupply> Realm<'_, T, M, Active> {
     /// Want of memory, or a refusal. Nothing is changed then.
     pub fn back(&self, ipa: Ipa) -> Result<Backed, Error> {
         self.core.back(ipa)
+    }
+
+    /// Adds 2 MiB where the realm touched a protected address, if RAM belongs there, nothing of it is backed, and the
+    /// embedder's allocator has contiguous memory that the monitor takes; else a page, as [`Realm::back`] does. The
+    /// monitor then translates it with one table entry.
+    ///
+    /// # Errors
+    ///
+    /// Want of memory, or a refusal. Pages that were added before stay, because the realm may use them already.
+    pub fn back_block(&self, ipa: Ipa) -> Result<Backed, Error> {
+        self.core.back_block(ipa)
+    }
+
+    /// Takes private memory away from the realm, backed or not, and returns it to the allocator. The realm cannot use these addresses
+    /// any more: what was RAM is destroyed (RIPAS DESTROYED), and the realm finds out. Blocks that reach out of the range are split.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] for a range that leaves the protected half; want of memory for a table, or a refusal. It can be
+    /// called again for the rest.
+    pub fn revoke(&self, range: IpaRange) -> Result<(), Error> {
+        self.check_protected(range)
+            .map_err(|partial| partial.error)?;
+        let _no_fault = self.core.memory.write();
+        let (base, top) = (range.base().get(), range.top().get());
+        self.core.remove_data(base, top, memory::Tables::Allocator)
+    }
+
+    /// Maps pages of the embedder's own, from `first` on, at unprotected addresses from `ipa` on: as blocks of 2 MiB where both are aligned
+    /// to that. The embedder keeps them allocated until they are unmapped or the realm is destroyed; they are never freed
+    /// here.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] for protected or unaligned addresses, or naming what is mapped there already; want of memory
+    /// for tables, or a refusal. Nothing is mapped then.
+    pub fn map_shared(
+        &self,
+        ipa: Ipa,
+        first: PageAddress,
+        pages: PageCount,
+        access: Access,
+    ) -> Result<(), Error> {
+        let size = self.core.host().supply().page_size();
+        let top = pages.bytes(size).checked_add(ipa.get());
+        let range = top.and_then(|top| IpaRange::new(ipa, Ipa::new(top)));
+        let range = range.ok_or(unaligned(ipa).error)?;
+        self.check_unprotected(range)?;
+        self.core
+            .map_shared(ipa, first.granule(0), range.granules(), access)
+    }
+
+    /// Unmaps whatever is mapped in a range of unprotected addresses. Pages that [`Realm::share`] took go back; those of the embedder are
+    /// just unmapped. Blocks that reach out of the range are split.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] for a range that leaves the unprotected half; want of memory for a table, or a refusal. It can be called again
+    /// for the rest.
+    pub fn unmap_shared(&self, range: IpaRange) -> Result<(), Error> {
+        self.check_unprotected(range)?;
+        self.core
+            .unmap_shared(range.base().get(), range.top().get())
+    }
+
+    fn check_unprotected(&self, range: IpaRange) -> Result<(), Error> {
+        let geometry = self.core.geometry();
+        if geometry.is_protected(range.base()) || range.top().get() > geometry.end() {
+            return Err(Error::Usage {
+                what: "a range leaves the unprotected half of the address space and starts at",
+                value: range.base().get(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Refuses entries until [`Realm::resume`]. RECs that run are not interrupted: [`Realm::kick`] them, and whoever runs them finds
+    /// [`EnterError::Paused`](crate::rec::EnterError::Paused) when it enters again. Nothing is lost.
+    pub fn pause(&self) {
+        self.core.set_paused(true);
+    }
+
+    /// Allows entries again.
+    pub fn resume(&self) {
+        self.core.set_paused(false);
+    }
+
+    /// Makes whoever runs a REC look up: its next entry, or the one that it is about to make, is refused with
+    /// [`EnterError::Kicked`](crate::rec::EnterError::Kicked), once. Returns whether the REC is inside the monitor now; then the
+    /// embedder sends an interrupt to that processing element, and the entry ends with
+    /// [`Exit::Interrupt`](crate::rec::Exit::Interrupt).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] if there is no such REC.
+    pub fn kick(&self, index: usize) -> Result<bool, Error> {
+        let absent = Error::Usage {
+            what: "there is no REC with index",
+            value: index as u64,
+        };
+        Ok(self.core.vcpus.get(index).ok_or(absent)?.kick())
     }
 
     /// Maps a page of the host's at an unprotected address, for the realm to read and write, and says which granule it is. If one is
@@ -292,6 +381,33 @@ impl<'h, T: SmcTransport, M: PageSupply, S> Realm<'h, T, M, S> {
     /// A refusal, for example for an address outside the address space.
     pub fn entry(&self, ipa: Ipa) -> Result<Entry, Error> {
         self.core.entry(ipa)
+    }
+
+    /// Folds the tables of a protected range whose 512 pages are contiguous in the host's memory, or all unused, so that one entry
+    /// describes them; says how many there were. Bounded by the range: one command per 2 MiB.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] for a range that leaves the protected half, or a refusal other than that a table cannot be folded.
+    pub fn fold(&self, range: IpaRange) -> Result<usize, Error> {
+        self.check_protected(range)
+            .map_err(|partial| partial.error)?;
+        self.core.fold(range)
+    }
+
+    fn check_protected(&self, range: IpaRange) -> Result<(), Partial> {
+        if self.core.geometry().covers_protected(range) {
+            Ok(())
+        } else {
+            let what = "a range leaves the protected half of the address space and ends at";
+            Err(Partial {
+                reached: range.base(),
+                error: Error::Usage {
+                    what,
+                    value: range.top().get(),
+                },
+            })
+        }
     }
 
     /// Destroys the realm and takes all of its granules back, in the order that the monitor demands. Allocates nothing. A

@@ -4,6 +4,7 @@ use cca_abi::rmi::{Command, Ripas, rtt_set_ripas};
 
 use super::config::LEAF;
 use super::core::Core;
+use super::memory::Tables;
 use super::tables::ATTEMPTS;
 use crate::error::Error;
 use crate::supply::PageSupply;
@@ -35,7 +36,7 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
         let mut base = base;
         if value == Ripas::Ram {
             let bit = self.geometry().unprotected_bit();
-            self.unshare(base + bit, top + bit)
+            self.unshare(base + bit, top + bit, Tables::Allocator)
                 .map_err(|error| (Ipa::new(base), error))?;
         }
         let mut attempts = ATTEMPTS;
@@ -57,7 +58,7 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
                         }));
                     }
                     if value == Ripas::Empty {
-                        self.remove_data(base, next, true)
+                        self.remove_data(base, next, Tables::Allocator)
                             .map_err(|error| (Ipa::new(next), error))?;
                     }
                     base = next;

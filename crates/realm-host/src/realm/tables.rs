@@ -26,6 +26,15 @@ pub struct Entry {
     pub descriptor: u64,
 }
 
+/// What becomes of a table that is not needed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// It goes back.
+    None,
+    /// It is put by to split a block with, if nothing is put by yet.
+    Reserve,
+}
+
 impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
     /// Reads the entry that the walk to the last level ends at.
     pub(crate) fn entry(&self, ipa: Ipa) -> Result<Entry, Error> {
@@ -104,7 +113,13 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
 
     /// Destroys all tables at `level` and below that describe [`base`, `top`), and takes their granules back.
     /// Nothing in them may be live but tables. Allocates nothing.
-    pub(super) fn remove_tables(&self, level: i64, base: u64, top: u64) -> Result<(), Error> {
+    pub(super) fn remove_tables(
+        &self,
+        level: i64,
+        base: u64,
+        top: u64,
+        keep: Keep,
+    ) -> Result<(), Error> {
         let mut ipa = base;
         let mut descended = None;
         while ipa < top {
@@ -118,7 +133,10 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
                     let table = self
                         .granules()
                         .expect(output.rtt, self.id(), Purpose::Table)?;
-                    self.granules().undelegate(table)?;
+                    match keep {
+                        Keep::None => drop(self.granules().undelegate(table)?),
+                        Keep::Reserve => self.put_by(table)?,
+                    }
                     output.top
                 }
                 Err(refused) => {
@@ -134,6 +152,7 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
                                 level + 1,
                                 ipa,
                                 ipa + Geometry::entry_size(level - 1),
+                                keep,
                             )?;
                             descended = Some(ipa);
                             continue;

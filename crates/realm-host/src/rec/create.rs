@@ -1,6 +1,7 @@
 //! vCPUs and the memory of their RECs.
 
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use cca_abi::mpidr;
 use cca_abi::rmi::params::{REC_FLAG_RUNNABLE, RecParams};
@@ -73,11 +74,28 @@ pub(crate) struct Vcpu {
     memory: Option<RecMemory>,
     /// Taken out while somebody runs the REC.
     pub(super) state: Mutex<Option<RecState>>,
+    /// Whether whoever runs it shall look up.
+    kicked: AtomicBool,
+    /// Whether it is in the monitor, or about to be.
+    pub(super) inside: AtomicBool,
+    /// Whether it can run, as far as the host has heard.
+    pub(super) on: AtomicBool,
 }
 
 impl Vcpu {
     pub(crate) const fn config(&self) -> &VcpuConfig {
         &self.config
+    }
+
+    /// As for [`Realm::kick`](crate::Realm::kick).
+    pub(crate) fn kick(&self) -> bool {
+        self.kicked.store(true, Ordering::SeqCst);
+        self.inside.load(Ordering::SeqCst)
+    }
+
+    /// Takes note of a kick.
+    pub(super) fn take_kick(&self) -> bool {
+        self.kicked.swap(false, Ordering::SeqCst)
     }
 
     /// The REC, if it has been created.
@@ -126,6 +144,9 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
                         config,
                         memory: None,
                         state,
+                        kicked: AtomicBool::new(false),
+                        inside: AtomicBool::new(false),
+                        on: AtomicBool::new(config.runnable),
                     },
                 );
                 Ok(())

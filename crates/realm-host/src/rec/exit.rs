@@ -3,6 +3,8 @@
 //! An exit that is dropped without an answer is answered in the way that changes nothing: an access is made again, a RIPAS
 //! change is left incomplete, a host call returns its own arguments.
 
+use core::sync::atomic::Ordering;
+
 use aarch64_formats::esr::{Esr, SystemRegister, class};
 use cca_abi::rmi::Ripas;
 use cca_abi::rmi::run::{ExitReason, GPRS, RecExit, enter_flags};
@@ -133,6 +135,15 @@ impl<T: SmcTransport, M: PageSupply> Abort<'_, T, M> {
     /// Want of memory, or a refusal. Nothing is changed then.
     pub fn back(self) -> Result<Backed, Error> {
         self.core.back(self.ipa)
+    }
+
+    /// Adds 2 MiB, or a page if that is not possible: see [`Realm::back_block`](crate::Realm::back_block).
+    ///
+    /// # Errors
+    ///
+    /// As for [`Realm::back_block`](crate::Realm::back_block).
+    pub fn back_block(self) -> Result<Backed, Error> {
+        self.core.back_block(self.ipa)
     }
 }
 
@@ -279,14 +290,24 @@ impl<T: SmcTransport, M: PageSupply> RipasChange<'_, T, M> {
     ///
     /// How far it came, and why it ended. The realm is told how far, and asks again for the rest.
     pub fn apply(self) -> Result<Changed, (Ipa, Error)> {
+        let top = Ipa::new(self.top);
+        self.apply_until(top)
+    }
+
+    /// Carries the change out up to `top` at most, so that a host can do other things before the realm asks again for
+    /// the rest.
+    ///
+    /// # Errors
+    ///
+    /// As for [`RipasChange::apply`].
+    pub fn apply_until(self, top: Ipa) -> Result<Changed, (Ipa, Error)> {
+        let top = top.granule().get().min(self.top);
         let absent = Error::Usage {
             what: "there is no REC with index",
             value: self.vcpu.config().index,
         };
         let rec = self.vcpu.granule().ok_or((Ipa::new(self.base), absent))?;
-        let changed = self
-            .core
-            .change_ripas(rec, self.base, self.top, self.value)?;
+        let changed = self.core.change_ripas(rec, self.base, top, self.value)?;
         if changed.blocked {
             self.state.flags = enter_flags::RIPAS_REJECT;
         }
@@ -354,6 +375,7 @@ pub(super) fn decode<'s, T: SmcTransport, M: PageSupply>(
                     state.psci = Some(request)
                 }
                 PsciRequest::SystemOff | PsciRequest::SystemReset => core.set_off(),
+                PsciRequest::CpuOff => vcpu.on.store(false, Ordering::Release),
                 _ => {}
             }
             Exit::Psci(PsciCall {

@@ -1,5 +1,7 @@
 //! PSCI calls that a REC makes and the host has to hear about.
 
+use core::sync::atomic::Ordering;
+
 use cca_abi::mpidr;
 use cca_abi::psci::{Function, code};
 use cca_abi::rmi::{Status, psci_complete};
@@ -157,8 +159,9 @@ pub(super) fn complete<T: SmcTransport, M: PageSupply>(
     }
     answer.about(target_rec)?;
     state.psci = None;
-    Ok(Some(Completion {
-        target,
-        may_run: matches!(request, PsciRequest::CpuOn { .. }) && !denied,
-    }))
+    let may_run = matches!(request, PsciRequest::CpuOn { .. }) && !denied;
+    if let Some(target) = place.filter(|_| may_run) {
+        target.on.store(true, Ordering::Release);
+    }
+    Ok(Some(Completion { target, may_run }))
 }

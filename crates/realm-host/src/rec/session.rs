@@ -34,9 +34,15 @@ pub(crate) struct RecState {
 pub enum EnterError {
     /// The realm is off, or the host has stopped it.
     RealmOff,
+    /// The host has paused the realm.
+    Paused,
+    /// Somebody wants whoever runs this REC to look up.
+    Kicked,
     /// A PSCI call of this REC has to be completed first.
     PsciPending(PsciRequest),
-    /// The monitor says that this REC cannot be entered now: it is not runnable, runs somewhere else, or does not
+    /// This vCPU is off: it has not been turned on, or it has turned itself off.
+    RecOff,
+    /// The monitor says that this REC cannot be entered now: it runs somewhere else, or does not
     /// accept the interrupt state. Nothing was lost.
     RecRefused(Refusal),
     /// The monitor could not read or write the run page. If the realm ran, what it did is lost.
@@ -49,6 +55,9 @@ impl core::fmt::Display for EnterError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::RealmOff => f.write_str("the realm is off"),
+            Self::Paused => f.write_str("the realm is paused"),
+            Self::Kicked => f.write_str("the REC was kicked"),
+            Self::RecOff => f.write_str("the vCPU is off"),
             Self::PsciPending(request) => write!(f, "PSCI call not completed: {request:?}"),
             Self::RecRefused(refusal) | Self::ExitLost(refusal) => refusal.fmt(f),
             Self::Failed(error) => error.fmt(f),
@@ -122,6 +131,17 @@ impl<'r, T: SmcTransport, M: PageSupply> RecSession<'r, T, M> {
         let run = self.vcpu.run().ok_or(EnterError::Failed(absent))?;
         let page = self.core.host().supply().words(run);
 
+        let _inside = Inside::new(self.vcpu);
+        // Looked at after `inside` was set: who pauses or kicks later sees that it has to interrupt.
+        if self.core.is_off() {
+            return Err(EnterError::RealmOff);
+        }
+        if self.core.is_paused() {
+            return Err(EnterError::Paused);
+        }
+        if self.vcpu.take_kick() {
+            return Err(EnterError::Kicked);
+        }
         self.fill(page, entry);
         fence(Ordering::Release);
         let input = rec_enter::Input {
@@ -195,6 +215,10 @@ impl<'r, T: SmcTransport, M: PageSupply> RecSession<'r, T, M> {
             Some(ReturnCode {
                 status: Status::ErrorRec,
                 ..
+            }) if !self.vcpu.on.load(Ordering::Acquire) => EnterError::RecOff,
+            Some(ReturnCode {
+                status: Status::ErrorRec,
+                ..
             }) => EnterError::RecRefused(refusal),
             Some(ReturnCode {
                 status: Status::ErrorInput,
@@ -202,6 +226,22 @@ impl<'r, T: SmcTransport, M: PageSupply> RecSession<'r, T, M> {
             }) => EnterError::ExitLost(refusal),
             _ => EnterError::Failed(Error::refused(refusal, rec)),
         }
+    }
+}
+
+/// While a REC is in the monitor.
+struct Inside<'r>(&'r Vcpu);
+
+impl<'r> Inside<'r> {
+    fn new(vcpu: &'r Vcpu) -> Self {
+        vcpu.inside.store(true, Ordering::SeqCst);
+        Self(vcpu)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.inside.store(false, Ordering::SeqCst);
     }
 }
 

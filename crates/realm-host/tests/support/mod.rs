@@ -12,6 +12,7 @@ use cca_abi::rmi::{Command, FailureKind, ReturnCode, Status};
 use cca_abi::smccc::{self, Registers};
 use machine::cpu::{GuestCpu, Instruction};
 use machine::{Config, Machine, Snapshot, Supply, Time, Transport};
+use realm_host::realm::Access;
 use realm_host::rec::{Decision, EnterError, Entry, Exit, PsciRequest};
 use realm_host::{
     Error, GranuleAddress, GranuleWords, Host, Ipa, IpaRange, PageAddress, PageCount, PageSize,
@@ -36,6 +37,8 @@ pub enum Fault {
     Nth(u64, u64),
     /// No call of that command is made; all answer with this X0.
     Every(Command, u64),
+    /// Calls of that command are not made from the n-th call on, so many of them, and answer with this X0.
+    Window(Command, u64, u64, u64),
     /// Calls of that command are made, and answer SUCCESS with this X1.
     Output(Command, u64),
 }
@@ -46,6 +49,7 @@ pub struct Faulty<'m> {
     fault: &'m spin::Mutex<Fault>,
     calls: &'m AtomicU64,
     log: &'m spin::Mutex<Vec<Command>>,
+    refused: &'m AtomicU64,
 }
 
 impl SmcTransport for Faulty<'_> {
@@ -56,11 +60,19 @@ impl SmcTransport for Faulty<'_> {
         self.log.lock().push(command);
         let fault = *self.fault.lock();
         let refuse = |registers: &mut Registers, x0| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             registers.0[0] = x0;
             registers.0[1..4].fill(0);
         };
         match fault {
             Fault::Nth(nth, x0) if nth == number => refuse(registers, x0),
+            Fault::Window(of, from, count, x0)
+                if of == command
+                    && number >= from
+                    && self.refused.load(Ordering::Relaxed) < count =>
+            {
+                refuse(registers, x0)
+            }
             Fault::Every(every, x0) if every == command => refuse(registers, x0),
             Fault::Output(of, x1) if of == command => {
                 self.inner.smc(registers);
@@ -110,12 +122,23 @@ pub struct Bench {
     pub calls: AtomicU64,
     pub log: spin::Mutex<Vec<Command>>,
     pub pages: AtomicU64,
+    /// Calls that were not made in the last life.
+    pub refused: AtomicU64,
     before: Snapshot,
 }
 
 impl Bench {
     pub fn new(page_size: PageSize) -> Self {
-        let machine = Machine::new(Config {
+        Self::boot(page_size, Machine::new)
+    }
+
+    /// With the realm monitor that asks for sixteen auxiliary granules and answers as strictly as it may.
+    pub fn strict(page_size: PageSize) -> Self {
+        Self::boot(page_size, Machine::strict)
+    }
+
+    fn boot(page_size: PageSize, boot: fn(Config) -> Machine) -> Self {
+        let machine = boot(Config {
             pes: 1,
             dram_bytes: 64 << 20,
             page_size,
@@ -130,6 +153,7 @@ impl Bench {
             calls: AtomicU64::new(0),
             log: spin::Mutex::new(Vec::new()),
             pages: AtomicU64::new(u64::MAX),
+            refused: AtomicU64::new(0),
             before,
         }
     }
@@ -143,6 +167,7 @@ impl Bench {
                 fault: &self.fault,
                 calls: &self.calls,
                 log: &self.log,
+                refused: &self.refused,
             };
             let supply = Dry {
                 inner: self.machine.supply(),
@@ -150,6 +175,7 @@ impl Bench {
             };
             let host = Host::new(transport, supply).expect("a monitor");
             self.calls.store(0, Ordering::Relaxed);
+            self.refused.store(0, Ordering::Relaxed);
             self.log.lock().clear();
             self.pages.store(pages, Ordering::Relaxed);
             *self.fault.lock() = fault;
@@ -205,10 +231,41 @@ pub enum Died {
     Enter(EnterError),
 }
 
-/// A whole life.
+/// A page that the embedder has for itself.
+pub struct OwnPage<'h, 'm> {
+    host: &'h TestHost<'m>,
+    pub page: PageAddress,
+}
+
+impl<'h, 'm> OwnPage<'h, 'm> {
+    pub fn new(host: &'h TestHost<'m>) -> Result<Self, Error> {
+        let size = host.supply().page_size();
+        let page = host.supply().allocate(PageCount::ONE, size.bytes());
+        let page = page.ok_or(Error::OutOfMemory {
+            pages: PageCount::ONE,
+        })?;
+        Ok(Self { host, page })
+    }
+}
+
+impl Drop for OwnPage<'_, '_> {
+    fn drop(&mut self) {
+        self.host.supply().free(self.page, PageCount::ONE);
+    }
+}
+
+/// A whole life: a realm is built, shares a page of the embedder's own, runs, and is destroyed.
 pub fn live(host: &TestHost<'_>) -> Result<(), Died> {
+    let own = OwnPage::new(host).map_err(Died::Host)?;
     let realm = build(host).map_err(Died::Host)?;
+    let window = Ipa::new(ALIAS | 0x1000_0000);
+    realm
+        .map_shared(window, own.page, PageCount::ONE, Access::ReadOnly)
+        .map_err(Died::Host)?;
     run(&realm)?;
+    let bytes = host.supply().page_size().bytes();
+    let range = IpaRange::new(window, Ipa::new(window.get() + bytes)).expect("a range");
+    realm.unmap_shared(range).map_err(Died::Host)?;
     realm.destroy().map_err(|failed| Died::Host(failed.error))
 }
 
@@ -325,4 +382,11 @@ pub fn legal_failures(command: Command) -> Vec<u64> {
         }
     }
     answers
+}
+
+/// Says something whether the test passes or not: what a run covered belongs to its result.
+pub fn tell(text: &str) {
+    use std::io::Write as _;
+    // Nobody reads it: no harm.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
