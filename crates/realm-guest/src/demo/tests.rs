@@ -163,7 +163,8 @@ impl World {
                 assert!(offset + size <= 4096 && page & SHARED_BIT == 0);
                 let done = self.token.get().unwrap();
                 // An interrupt before the first part, then parts of an odd size.
-                let length = if done == 0 && self.now.replace(self.now.get() + 1) % 2 == 0 {
+                let length = if done == 0 && self.now.replace(self.now.get() + 1).is_multiple_of(2)
+                {
                     0
                 } else {
                     size.min(TOKEN_SIZE - done).min(999)
