@@ -17,6 +17,7 @@
 extern crate alloc;
 
 mod attest;
+pub mod bus;
 pub mod calls;
 pub mod config;
 pub mod console;
