@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use realm_guest::demo::{self, Board};
 use realm_host::Host;
-use realm_vmm::{Config, Console, Event, Outcome, RealmMachine, Report};
+use realm_vmm::{Config, Console, Event, Outcome, RealmMachine, Report, Segment};
 
 use crate::cpu::{GuestCpu, SECONDARY_OFFSET};
 use crate::guests::message;
@@ -20,6 +20,8 @@ pub struct RunOptions<'a> {
     pub vcpus: usize,
     /// Bytes of the realm's memory: a multiple of 4 KiB, at least [`demo::MINIMUM_MEMORY`].
     pub memory: u64,
+    /// The SVE vector length in bits; 0 for a realm without SVE.
+    pub sve_bits: u32,
     /// The image that is loaded and measured. What runs is the same program, in Rust.
     pub image: &'a [u8],
     /// After how many milliseconds of the machine's time the run is given up; 0 for never.
@@ -34,6 +36,7 @@ impl<'a> RunOptions<'a> {
         Self {
             vcpus: 1,
             memory: 64 << 20,
+            sve_bits: 0,
             image,
             time_limit_ms: 30_000,
             slice_us: Config::DEFAULT_SLICE_US,
@@ -56,12 +59,16 @@ impl Machine {
     /// Whatever goes wrong is in the report, bugs of the monitors included: the machine is of no use after one of
     /// those.
     pub fn run(&self, options: &RunOptions<'_>, console: &(impl Console + Sync)) -> Report {
+        let segments = [Segment {
+            ipa: Config::RAM_BASE,
+            bytes: options.image,
+        }];
         let config = Config {
             vcpus: options.vcpus,
-            memory: options.memory,
-            image: options.image,
+            sve_bits: options.sve_bits,
             time_limit_ms: options.time_limit_ms,
             slice_us: options.slice_us,
+            ..Config::raw(options.memory, &segments)
         };
         let mut pe = self.host_pe(0);
         pe.stop_with_guests();

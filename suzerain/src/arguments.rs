@@ -92,6 +92,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = size::parse)]
     pub(crate) memory: u64,
 
+    /// The realm's SVE vector length in bits (a multiple of 128, at most 2048); 0 for a realm without SVE
+    #[arg(long, value_name = "BITS", default_value_t = 0)]
+    pub(crate) sve: u32,
+
     /// What the realm runs on
     #[arg(long, value_enum, default_value_t = Machine::Qemu)]
     pub(crate) machine: Machine,
@@ -144,6 +148,12 @@ impl Options {
             return Err(Failure::input(format!(
                 "--vcpus is {}; a realm has 1 to {MAX_VCPUS}",
                 self.vcpus
+            )));
+        }
+        if !self.sve.is_multiple_of(128) || self.sve > 2048 {
+            return Err(Failure::input(format!(
+                "--sve is {}; vectors have a multiple of 128 bits, at most 2048",
+                self.sve
             )));
         }
         if let Some(cpus) = self.cpus.filter(|cpus| !(1..=MAX_CPUS).contains(cpus)) {
@@ -287,6 +297,8 @@ mod tests {
             (&["--memory", "1G", "--host-memory", "1G"], "--memory"),
             (&["--host-memory", "16G"], "--host-memory"),
             (&["--timeout", "0"], "--timeout"),
+            (&["--sve", "100"], "--sve"),
+            (&["--sve", "2176"], "--sve"),
             (&["--machine", "model", "--image", "x"], "--image"),
         ] {
             let failure = options(arguments).check().unwrap_err();

@@ -20,6 +20,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) page_size: u64,
     /// When the host gives the run up.
     pub(crate) limit: Duration,
+    /// The SVE vector length in bits; 0 for none.
+    pub(crate) sve_bits: u32,
     /// The raw image.
     pub(crate) image: &'a [u8],
 }
@@ -35,7 +37,7 @@ impl Launch<'_> {
             image_length: self.image.len() as u64,
             flags: 0,
             time_limit_ms: u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX),
-            sve_bits: 0,
+            sve_bits: self.sve_bits.into(),
         };
         let mut bytes: Vec<u8> = header
             .words()
@@ -59,12 +61,14 @@ mod tests {
             memory: 64 << 20,
             page_size: 4096,
             limit: Duration::from_secs(9),
+            sve_bits: 256,
             image: b"image",
         };
         let bytes = launch.encode();
         let word = |index: usize| u64::from_le_bytes(bytes[index * 8..][..8].try_into().unwrap());
         assert_eq!(&bytes[..8], b"SUZLNCH1");
         assert_eq!((word(2), word(3), word(8)), (2, 64 << 20, 9000));
+        assert_eq!(word(9), 256);
         assert_eq!(&bytes[word(5) as usize..][..word(6) as usize], b"image");
     }
 }

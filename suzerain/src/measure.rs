@@ -1,8 +1,8 @@
 //! `suzerain measure`.
 
 use clap::Args;
-use realm_vmm::Config;
 use realm_vmm::measure::{self, Rim, Step};
+use realm_vmm::{Config, Segment};
 use serde::Serialize;
 
 use crate::arguments::{Machine, Options};
@@ -79,12 +79,14 @@ fn measure(arguments: Measure, screen: &Screen) -> Result<Option<Failure>, Failu
     options.machine = Machine::Model;
     let image = prepare::prepare(&options, screen)?.image;
     screen.clear();
+    let segments = [Segment {
+        ipa: Config::RAM_BASE,
+        bytes: &image,
+    }];
     let config = Config {
         vcpus: options.vcpus as usize,
-        memory: options.memory,
-        image: &image,
-        time_limit_ms: 0,
-        slice_us: Config::DEFAULT_SLICE_US,
+        sve_bits: options.sve,
+        ..Config::raw(options.memory, &segments)
     };
     let steps = measure::plan(&config).map_err(Failure::input)?;
     let mut rim = None;

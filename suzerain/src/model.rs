@@ -55,7 +55,7 @@ pub(crate) fn start(options: &Options, image: Vec<u8>) -> Result<Running, Failur
         },
         time: machine::Time::Real,
     };
-    let (vcpus, memory) = (options.vcpus as usize, options.memory);
+    let (vcpus, memory, sve_bits) = (options.vcpus as usize, options.memory, options.sve);
     let time_limit_ms = u64::try_from(options.host_limit().as_millis()).unwrap_or(u64::MAX);
     let (sender, messages) = mpsc::channel();
     // A panic ends in the report, or in an early end; its text is for who debugs.
@@ -74,6 +74,7 @@ pub(crate) fn start(options: &Options, image: Vec<u8>) -> Result<Running, Failur
         let options = RunOptions {
             vcpus,
             memory,
+            sve_bits,
             image: &image,
             time_limit_ms,
             slice_us,

@@ -83,6 +83,7 @@ fn on_machine(
         memory: options.memory,
         page_size: options.page_size.bytes(),
         limit: options.host_limit(),
+        sve_bits: options.sve,
         image: &parts.image,
     };
     let started: Result<Box<dyn watch::Machine>, Failure> = match (options.machine, &parts.qemu) {

@@ -249,6 +249,7 @@ fn a_realm_measures_what_was_said_before() {
         let options = RunOptions {
             vcpus: 2,
             memory,
+            sve_bits: 0,
             image: &image,
             time_limit_ms: 60_000,
             slice_us: Config::DEFAULT_SLICE_US,

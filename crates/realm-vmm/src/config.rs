@@ -1,21 +1,65 @@
 //! What a realm is made of.
 
-/// A realm to run: the demo realm's shape, with the parts that differ from run to run.
+use cca_abi::GRANULE_SIZE;
+
+/// Bytes that are in a realm's memory, and in its measurement, from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment<'a> {
+    /// Where they are in the realm's address space: a multiple of 4K.
+    pub ipa: u64,
+    /// The bytes. They are padded with zeros to a multiple of 4K and measured.
+    pub bytes: &'a [u8],
+}
+
+impl Segment<'_> {
+    /// The first address after it, with its padding. `None` if there is none.
+    #[must_use]
+    pub fn end(&self) -> Option<u64> {
+        let length = (self.bytes.len() as u64).checked_next_multiple_of(GRANULE_SIZE)?;
+        self.ipa.checked_add(length)
+    }
+}
+
+/// A realm to run.
 ///
-/// The realm has RAM at IPA 0x4000_0000 with the image at its base, which is also the entry point of vCPU 0, and a
-/// PL011 at IPA 0x0900_0000 that it reaches through the unprotected alias. Its IPA space is 40 bits wide.
+/// The realm has RAM at IPA 0x4000_0000 and devices below, which it reaches through the unprotected
+/// alias. Its IPA space is 40 bits wide.
 #[derive(Clone, Copy, Debug)]
 pub struct Config<'a> {
     /// How many vCPUs, each with a REC. At least 1. Only the first is runnable from the start.
     pub vcpus: usize,
     /// Bytes of RAM: a multiple of 4K.
     pub memory: u64,
-    /// The image. It is padded with zeros to a multiple of 4K and measured.
-    pub image: &'a [u8],
+    /// The SVE vector length in bits, a multiple of 128 up to 2048; 0 for a realm without SVE.
+    pub sve_bits: u32,
+    /// What is in RAM at the start, by ascending address, without overlap. Not empty.
+    pub segments: &'a [Segment<'a>],
+    /// Where vCPU 0 starts.
+    pub entry: u64,
+    /// X0 to X7 of vCPU 0.
+    pub arguments: [u64; 8],
     /// After how many milliseconds the run is given up, 0 for never.
     pub time_limit_ms: u64,
     /// How long a vCPU runs before another one gets the PE, in microseconds.
     pub slice_us: u64,
+}
+
+impl<'a> Config<'a> {
+    /// One vCPU that starts at the base of `memory` bytes of RAM and is told, in X0 to X2, where RAM is, how large it is,
+    /// and where the PL011 is: what raw images expect, the demo guest among them.
+    #[must_use]
+    pub const fn raw(memory: u64, segments: &'a [Segment<'a>]) -> Self {
+        Self {
+            vcpus: 1,
+            memory,
+            sve_bits: 0,
+            segments,
+            entry: Self::RAM_BASE,
+            arguments: [Self::RAM_BASE, memory, Self::UART_BASE, 0, 0, 0, 0, 0],
+            time_limit_ms: 0,
+            slice_us: Self::DEFAULT_SLICE_US,
+        }
+    }
 }
 
 impl Config<'_> {

@@ -30,7 +30,7 @@ pub mod schedule;
 mod serve;
 pub mod uart;
 
-pub use config::Config;
+pub use config::{Config, Segment};
 pub use console::Console;
 pub use machine::RealmMachine;
 pub use pe::HostPe;

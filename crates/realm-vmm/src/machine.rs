@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use cca_abi::GRANULE_SIZE;
 use realm_host::realm::{Active, New, Partial};
 use realm_host::{
     Error, Host, Ipa, IpaRange, PageSupply, Realm, RealmConfig, SmcTransport, VcpuConfig,
@@ -305,7 +306,7 @@ fn build<'h, T: SmcTransport, M: PageSupply>(
 ) -> Result<Realm<'h, T, M, Active>, String> {
     let ram = check(config)?;
     let mut realm = host
-        .create_realm(realm_config())
+        .create_realm(realm_config(config)?)
         .map_err(|error| format!("cannot create the realm: {error}"))?;
     let at = |what, partial: Partial| {
         format!("cannot {what} at {:?}: {}", partial.reached, partial.error)
@@ -313,9 +314,11 @@ fn build<'h, T: SmcTransport, M: PageSupply>(
     realm
         .init_ripas(ram)
         .map_err(|partial| at("make RAM", partial))?;
-    realm
-        .populate(ram.base(), config.image, true)
-        .map_err(|partial| at("load the image", partial))?;
+    for segment in config.segments {
+        realm
+            .populate(Ipa::new(segment.ipa), segment.bytes, true)
+            .map_err(|partial| at("load the image", partial))?;
+    }
     add_vcpus(&mut realm, config).map_err(|error| format!("cannot add vCPUs: {error}"))?;
     realm
         .activate()
@@ -323,33 +326,71 @@ fn build<'h, T: SmcTransport, M: PageSupply>(
 }
 
 /// The properties of the realm.
-pub(crate) fn realm_config() -> RealmConfig {
-    RealmConfig {
+///
+/// # Errors
+///
+/// What is wrong with its vector length.
+pub(crate) fn realm_config(config: &Config<'_>) -> Result<RealmConfig, String> {
+    let sve_vl = match config.sve_bits {
+        0 => None,
+        bits if bits.is_multiple_of(128) && bits <= 2048 => Some((bits / 128 - 1) as u8),
+        bits => {
+            return Err(format!(
+                "{bits} bits are no vector length: SVE has multiples of 128 up to 2048"
+            ));
+        }
+    };
+    Ok(RealmConfig {
         ipa_bits: Config::IPA_BITS as u8,
+        sve_vl,
         ..RealmConfig::default()
-    }
+    })
 }
 
 /// The realm's RAM.
+///
+/// # Errors
+///
+/// What is wrong with the configuration.
 pub(crate) fn check(config: &Config<'_>) -> Result<IpaRange, String> {
     if config.vcpus == 0 {
         return Err("a realm needs at least one vCPU".to_string());
     }
-    if config.image.is_empty() {
+    let ram = ram(config.memory)
+        .ok_or_else(|| format!("{} bytes are no size for a realm's memory", config.memory))?;
+    if config
+        .segments
+        .iter()
+        .all(|segment| segment.bytes.is_empty())
+    {
         return Err("the realm's image is empty".to_string());
     }
-    if config.image.len() as u64 > config.memory {
-        return Err(format!(
-            "an image of {} bytes does not fit into {} bytes",
-            config.image.len(),
-            config.memory
-        ));
+    let mut free = ram.base().get();
+    for segment in config.segments {
+        let (ipa, size) = (segment.ipa, segment.bytes.len());
+        if !ipa.is_multiple_of(GRANULE_SIZE) || ipa < free {
+            return Err(format!(
+                "an image of {size} bytes cannot be at {ipa:#x}: it is no page, or not free"
+            ));
+        }
+        free = segment
+            .end()
+            .filter(|&end| end <= ram.top().get())
+            .ok_or_else(|| {
+                format!(
+                    "an image of {size} bytes at {ipa:#x} does not fit into {} bytes of RAM",
+                    config.memory
+                )
+            })?;
     }
+    Ok(ram)
+}
+
+fn ram(memory: u64) -> Option<IpaRange> {
     let top = Config::RAM_BASE
-        .checked_add(config.memory)
-        .filter(|&top| top <= 1 << (Config::IPA_BITS - 1));
-    top.and_then(|top| IpaRange::new(Ipa::new(Config::RAM_BASE), Ipa::new(top)))
-        .ok_or_else(|| format!("{} bytes are no size for a realm's memory", config.memory))
+        .checked_add(memory)
+        .filter(|&top| top <= 1 << (Config::IPA_BITS - 1))?;
+    IpaRange::new(Ipa::new(Config::RAM_BASE), Ipa::new(top))
 }
 
 /// Adds the vCPUs, in an order that has nothing to do with their indices: `realm-host` creates their RECs in the right one.
@@ -372,17 +413,8 @@ fn add_vcpus<T: SmcTransport, M: PageSupply>(
 pub(crate) fn first_vcpu(config: &Config<'_>) -> VcpuConfig {
     VcpuConfig {
         index: 0,
-        gprs: [
-            Config::RAM_BASE,
-            config.memory,
-            Config::UART_BASE,
-            0,
-            0,
-            0,
-            0,
-            0,
-        ],
-        pc: Config::RAM_BASE,
+        gprs: config.arguments,
+        pc: config.entry,
         runnable: true,
     }
 }

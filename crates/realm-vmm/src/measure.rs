@@ -22,7 +22,7 @@ use crate::machine::{check, first_vcpu, realm_config};
 ///
 /// A line that says why there can be no such realm.
 pub fn plan<'a>(config: &Config<'a>) -> Result<Vec<Step<'a>>, String> {
-    Plan::usual().steps(config)
+    Plan::usual(config)?.steps(config)
 }
 
 /// Why a realm of this configuration could measure `found` and not what [`plan`] gives: the first of the usual
@@ -45,7 +45,7 @@ pub fn explain(config: &Config<'_>, found: &[u8]) -> Option<String> {
             });
         }
     }
-    variants(config)
+    variants(config, Plan::usual(config).ok()?)
         .find(|(variant, plan, _)| {
             let rim = plan.steps(variant).ok().and_then(measure);
             rim.is_some_and(|rim| rim.digest() == found)
@@ -65,23 +65,25 @@ struct Plan {
 }
 
 impl Plan {
-    fn usual() -> Self {
-        let realm = realm_config();
-        Self {
+    fn usual(config: &Config<'_>) -> Result<Self, String> {
+        let realm = realm_config(config)?;
+        Ok(Self {
             hash: realm.hash,
             coarsest: realm.geometry().start_level(),
             image_first: false,
             measured_image: true,
             vcpu: true,
-        }
+        })
     }
 
     fn steps<'a>(self, config: &Config<'a>) -> Result<Vec<Step<'a>>, String> {
         let ram = check(config)?;
-        let mut realm = realm_config();
+        let mut realm = realm_config(config)?;
         realm.hash = self.hash;
         let pages = || {
-            image_pages(ram.base().get(), config.image).map(|page| match page {
+            let segments = config.segments.iter();
+            let pages = segments.flat_map(|segment| image_pages(segment.ipa, segment.bytes));
+            pages.map(|page| match page {
                 Step::Data { ipa, .. } if !self.measured_image => Step::Data { ipa, content: None },
                 page => page,
             })
@@ -102,8 +104,10 @@ impl Plan {
 }
 
 /// What hosts do differently, each with a line that says so.
-fn variants<'a>(config: &Config<'a>) -> impl Iterator<Item = (Config<'a>, Plan, String)> {
-    let usual = Plan::usual();
+fn variants<'a>(
+    config: &Config<'a>,
+    usual: Plan,
+) -> impl Iterator<Item = (Config<'a>, Plan, String)> {
     let config = *config;
     let plans = [
         (
@@ -155,9 +159,22 @@ fn variants<'a>(config: &Config<'a>) -> impl Iterator<Item = (Config<'a>, Plan, 
             memory >> 20,
             amount(config.memory)
         );
-        (Config { memory, ..config }, usual, why)
+        (resized(config, memory), usual, why)
     });
     plans.chain(sizes)
+}
+
+/// The same realm with another amount of memory; a raw image is told of it.
+fn resized(config: Config<'_>, memory: u64) -> Config<'_> {
+    let mut arguments = config.arguments;
+    if arguments == Config::raw(config.memory, &[]).arguments {
+        arguments = Config::raw(memory, &[]).arguments;
+    }
+    Config {
+        memory,
+        arguments,
+        ..config
+    }
 }
 
 fn amount(bytes: u64) -> String {
@@ -174,21 +191,20 @@ mod tests {
     use std::string::ToString;
 
     use super::*;
+    use crate::config::Segment;
 
     const MIB: u64 = 1 << 20;
 
-    fn config(memory: u64, image: &[u8]) -> Config<'_> {
-        Config {
-            vcpus: 1,
-            memory,
-            image,
-            time_limit_ms: 0,
-            slice_us: Config::DEFAULT_SLICE_US,
-        }
+    fn image(bytes: &[u8]) -> [Segment<'_>; 1] {
+        [Segment {
+            ipa: Config::RAM_BASE,
+            bytes,
+        }]
     }
 
     fn ram(memory: u64) -> Vec<(u64, u64)> {
-        let steps = plan(&config(memory, &[1])).unwrap();
+        let image = image(&[1]);
+        let steps = plan(&Config::raw(memory, &image)).unwrap();
         let ram = steps.iter().filter_map(|step| match step {
             Step::Ram { base, top } => Some((*base, top - base)),
             _ => None,
@@ -213,29 +229,38 @@ mod tests {
 
     #[test]
     fn the_number_of_vcpus_does_not_matter_and_everything_else_does() {
-        let image = [7; 5000];
+        let bytes = [7; 5000];
+        let image = image(&bytes);
         let rim = |config: &Config<'_>| measure(plan(config).unwrap()).unwrap().to_string();
-        let usual = config(64 * MIB, &image);
+        let usual = Config::raw(64 * MIB, &image);
         assert_eq!(rim(&usual), rim(&Config { vcpus: 9, ..usual }));
-        assert_ne!(rim(&usual), rim(&config(66 * MIB, &image)));
-        assert_ne!(rim(&usual), rim(&config(64 * MIB, &image[..4999])));
+        assert_ne!(rim(&usual), rim(&Config::raw(66 * MIB, &image)));
+        assert_ne!(
+            rim(&usual),
+            rim(&Config::raw(64 * MIB, &self::image(&bytes[..4999])))
+        );
         // Zeros after the image are what is there anyway.
-        let mut padded = image.to_vec();
+        let mut padded = bytes.to_vec();
         padded.resize(8192, 0);
-        assert_eq!(rim(&usual), rim(&config(64 * MIB, &padded)));
+        assert_eq!(
+            rim(&usual),
+            rim(&Config::raw(64 * MIB, &self::image(&padded)))
+        );
     }
 
     #[test]
     fn what_was_done_differently_is_found() {
-        let image = [7; 5000];
-        let config = config(64 * MIB, &image);
+        let bytes = [7; 5000];
+        let image = image(&bytes);
+        let config = Config::raw(64 * MIB, &image);
+        let usual = Plan::usual(&config).unwrap();
         let explained = |rim: Rim| explain(&config, rim.digest());
-        for (variant, plan, why) in variants(&config) {
+        for (variant, plan, why) in variants(&config, usual) {
             let Some(rim) = plan.steps(&variant).ok().and_then(measure) else {
                 continue;
             };
             let explained = explained(rim).unwrap();
-            let same = measure(Plan::usual().steps(&config).unwrap()).unwrap() == rim;
+            let same = measure(usual.steps(&config).unwrap()).unwrap() == rim;
             if same {
                 assert_eq!(explained, "it is the same");
             } else {

@@ -10,7 +10,7 @@ use hardware::host::{Dram, Gic, MAX_PES, Pe, Transport, start_pe};
 use hardware::{print, println};
 use realm_host::{Host, PageSize};
 use realm_vmm::report::{Event, GranuleReport, Outcome, Report, write_record};
-use realm_vmm::{Config, Console, RealmMachine};
+use realm_vmm::{Config, Console, RealmMachine, Segment};
 use spin::Once;
 
 use crate::board::Board;
@@ -71,6 +71,7 @@ fn host(device_tree: Option<&'static [u8]>) -> Result<Report, Box<Report>> {
         memory: size,
         page_size,
         time_limit_ms,
+        sve_bits,
         ..
     } = memory.launch;
     let page_size = PageSize::from_bytes(page_size).ok_or_else(|| {
@@ -87,12 +88,15 @@ fn host(device_tree: Option<&'static [u8]>) -> Result<Report, Box<Report>> {
         );
         return Err(failed(message));
     }
+    let segments = [Segment {
+        ipa: Config::RAM_BASE,
+        bytes: memory.image,
+    }];
     let config = Config {
         vcpus: usize::try_from(vcpus).unwrap_or(usize::MAX),
-        memory: size,
-        image: memory.image,
+        sve_bits: u32::try_from(sve_bits).unwrap_or(u32::MAX),
         time_limit_ms,
-        slice_us: Config::DEFAULT_SLICE_US,
+        ..Config::raw(size, &segments)
     };
     let pes = board.pes.len().min(MAX_PES);
     println!("hypervisor: {pes} PEs, {} MiB free", free >> 20);
