@@ -175,6 +175,20 @@ fn memory_of_the_embedder_is_shared_in_blocks_and_unmapped_in_ranges() {
             let again = realm.map_shared(Ipa::new(window), own, PageCount::ONE, Access::Device);
             assert!(matches!(again, Err(Error::Usage { value, .. }) if value == window));
 
+            // From one block to the next one, and out of both.
+            let text: Vec<u8> = (0..0x2345_u32).map(|n| (n % 251) as u8).collect();
+            let end = window + 2 * BLOCK;
+            for at in [window + BLOCK - 0x1003, end - text.len() as u64] {
+                let mut back = vec![0; text.len()];
+                assert_eq!(realm.write_shared_bytes(Ipa::new(at), &text), Some(()));
+                assert_eq!(realm.read_shared_bytes(Ipa::new(at), &mut back), Some(()));
+                assert_eq!(back, text);
+            }
+            for at in [end - 8, window - 1, FRESH, u64::MAX - 3] {
+                assert_eq!(realm.write_shared_bytes(Ipa::new(at), &text), None);
+                assert_eq!(realm.read_shared_bytes(Ipa::new(at), &mut [0; 9]), None);
+            }
+
             // Out of the middle of both blocks.
             realm
                 .unmap_shared(range(window + BLOCK - 0x1_0000, 0x2_0000))

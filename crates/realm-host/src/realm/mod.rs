@@ -1,6 +1,7 @@
 //! Realms: new, active, being destroyed, each a type with what may be done to it.
 
 mod blocks;
+mod bytes;
 mod config;
 pub(crate) mod core;
 mod memory;
@@ -335,6 +336,20 @@ impl<T: SmcTransport, M: PageSupply> Realm<'_, T, M, Active> {
     #[must_use]
     pub fn write_shared(&self, ipa: Ipa, value: u64) -> Option<()> {
         self.core.write_shared(ipa, value)
+    }
+
+    /// Copies what is shared from an unprotected address on; bytes that lie in one aligned word are read at once (acquire). `None` if
+    /// not all of it is shared: a part may have been copied then.
+    #[must_use]
+    pub fn read_shared_bytes(&self, ipa: Ipa, to: &mut [u8]) -> Option<()> {
+        self.core.read_shared_bytes(ipa, to)
+    }
+
+    /// Copies to what is shared from an unprotected address on, in ascending order; bytes that lie in one aligned word are written at
+    /// once (release), and its other bytes are left alone. `None` as for [`Realm::read_shared_bytes`].
+    #[must_use]
+    pub fn write_shared_bytes(&self, ipa: Ipa, from: &[u8]) -> Option<()> {
+        self.core.write_shared_bytes(ipa, from)
     }
 }
 

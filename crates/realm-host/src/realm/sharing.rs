@@ -1,18 +1,19 @@
 //! What a realm shares with the host: memory at unprotected addresses.
 
 use alloc::collections::BTreeMap;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use cca_abi::rmi::{Command, rtt_map_unprotected, rtt_unmap_unprotected};
 
 use super::blocks::{BLOCK, BLOCK_GRANULES};
+use super::bytes;
 use super::config::{Geometry, LEAF};
 use super::core::Core;
 use super::memory::Tables;
 use super::tables::ATTEMPTS;
 use crate::error::Error;
 use crate::ledger::Purpose;
-use crate::supply::PageSupply;
+use crate::supply::{GranuleWords, PageSupply};
 use crate::transport::SmcTransport;
 use crate::units::{GRANULE, GranuleAddress, GranuleCount, Ipa};
 
@@ -245,18 +246,59 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
         self.with_shared(ipa, |word| word.store(value, Ordering::Release))
     }
 
-    fn with_shared<R>(
+    /// Copies from memory that is shared from an unprotected address on, granule by granule.
+    pub(crate) fn read_shared_bytes(&self, ipa: Ipa, to: &mut [u8]) -> Option<()> {
+        let mut to = to;
+        self.each_shared_granule(ipa, to.len(), |words, offset, length| {
+            let (part, rest) = core::mem::take(&mut to).split_at_mut(length);
+            bytes::read(words, offset, part);
+            to = rest;
+        })
+    }
+
+    /// Copies to memory that is shared from an unprotected address on, granule by granule.
+    pub(crate) fn write_shared_bytes(&self, ipa: Ipa, from: &[u8]) -> Option<()> {
+        let mut from = from;
+        self.each_shared_granule(ipa, from.len(), |words, offset, length| {
+            let (part, rest) = from.split_at(length);
+            bytes::write(words, offset, part);
+            from = rest;
+        })
+    }
+
+    /// Calls `f` with the words of each granule of a range, where in it to start, and for how many bytes. A granule stays mapped
+    /// during the call for it, and may be unmapped before the next one.
+    fn each_shared_granule(
         &self,
         ipa: Ipa,
-        f: impl FnOnce(&core::sync::atomic::AtomicU64) -> R,
-    ) -> Option<R> {
+        length: usize,
+        mut f: impl FnMut(&GranuleWords, usize, usize),
+    ) -> Option<()> {
+        let (mut at, mut left) = (ipa.get(), length);
+        while left != 0 {
+            let offset = (at % GRANULE) as usize;
+            let step = left.min(GRANULE as usize - offset);
+            self.with_granule(at - offset as u64, |words| f(words, offset, step))?;
+            left -= step;
+            at = at.checked_add(step as u64)?;
+        }
+        Some(())
+    }
+
+    fn with_shared<R>(&self, ipa: Ipa, f: impl FnOnce(&AtomicU64) -> R) -> Option<R> {
+        let offset = ipa.get() - ipa.granule().get();
+        if !offset.is_multiple_of(8) {
+            return None;
+        }
+        self.with_granule(ipa.granule().get(), |words| f(&words[offset as usize / 8]))
+    }
+
+    /// Calls `f` with the words of the granule that is mapped at an unprotected address.
+    fn with_granule<R>(&self, ipa: u64, f: impl FnOnce(&GranuleWords) -> R) -> Option<R> {
         let shared = self.shared.lock();
-        let (start, entry) = find(&shared, ipa.granule().get())?;
-        let offset = GranuleCount::new((ipa.granule().get() - start) / GRANULE);
-        let index = (ipa.get() - ipa.granule().get()) as usize / 8;
-        ipa.get()
-            .is_multiple_of(8)
-            .then(|| f(&self.host().supply().words(entry.first.plus(offset))[index]))
+        let (start, entry) = find(&shared, ipa)?;
+        let offset = GranuleCount::new((ipa - start) / GRANULE);
+        Some(f(self.host().supply().words(entry.first.plus(offset))))
     }
 }
 
