@@ -21,6 +21,7 @@ pub mod bus;
 pub mod calls;
 pub mod config;
 pub mod console;
+pub mod control;
 pub mod interrupts;
 mod machine;
 pub mod measure;
