@@ -57,12 +57,12 @@ pub(crate) struct Firmware {
 }
 
 impl Firmware {
-    /// Builds the protection table of a board with `dram` bytes, and the root monitor on it.
+    /// Builds the protection table of a board with `dram` bytes, and the root monitor on it, with this identity if any.
     ///
     /// # Panics
     ///
     /// If the root monitor refuses this machine.
-    pub(crate) fn new(board: &Arc<Board>, dram: u64) -> Self {
+    pub(crate) fn new(board: &Arc<Board>, dram: u64, identity: Option<Identity>) -> Self {
         let space = ProtectedSpace::TIB_1;
         let (level0, level1) = (board.protection.0.words(), board.protection.1.words());
         let gpt = Gpt::new(space, level0, level1, LEVEL1_BASE).expect("the storage fits the space");
@@ -104,8 +104,11 @@ impl Firmware {
             PAYLOAD,
             Some(SHARED_BUFFER),
         )
-        .expect("the root monitor accepts this machine")
-        .with_identity(identity());
+        .expect("the root monitor accepts this machine");
+        let root = match identity {
+            Some(identity) => root.with_identity(identity),
+            None => root,
+        };
         Self {
             root: Arc::new(root),
             monitor: OnceLock::new(),
@@ -183,7 +186,7 @@ impl Firmware {
 
 /// What this machine attests to: the identity that everybody knows. There is no image of the realm monitor, so what is
 /// measured in its place is a name.
-fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     const NAME: &[u8] = b"realm-monitor, in process";
     Identity {
         platform: PlatformIdentity::new(development::DEFAULT_SEED, PlatformIdentity::PUBLIC),

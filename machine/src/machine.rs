@@ -15,7 +15,7 @@ use root_monitor::{Action, World};
 use crate::board::{Board, NoAccess};
 use crate::clock::{Clock, FREQUENCY, Time};
 use crate::element::Element;
-use crate::firmware::{DRAM_BASE, FREE_BASE, Firmware, HOST_CODE, mpidr};
+use crate::firmware::{DRAM_BASE, FREE_BASE, Firmware, HOST_CODE, identity, mpidr};
 use crate::guests::{Identity, Place, Program};
 use crate::interrupts::NEVER;
 use crate::memory::{GRANULE_SIZE, WORDS};
@@ -79,7 +79,16 @@ impl Machine {
     ///
     /// If `config` breaks its own rules, or if the firmware does not boot.
     pub fn new(config: Config) -> Self {
-        Self::with_monitor(config, None)
+        Self::with_monitor(config, None, Some(identity()))
+    }
+
+    /// The same machine without an identity: the root monitor refuses the realm monitor a key and a platform token.
+    ///
+    /// # Panics
+    ///
+    /// As for [`Machine::new`].
+    pub fn without_identity(config: Config) -> Self {
+        Self::with_monitor(config, None, None)
     }
 
     /// The same machine with another realm monitor: it asks for 16 auxiliary granules per REC, changes RIPAS one table
@@ -89,7 +98,7 @@ impl Machine {
     ///
     /// As for [`Machine::new`].
     pub fn strict(config: Config) -> Self {
-        Self::with_monitor(config, Some(Strict::default()))
+        Self::with_monitor(config, Some(Strict::default()), Some(identity()))
     }
 
     /// Whether the realm monitor accepts, as far as its place goes, that the granule at `pa` is delegated.
@@ -97,7 +106,11 @@ impl Machine {
         self.inner.strict.is_none() || strict::takes(pa)
     }
 
-    fn with_monitor(config: Config, strict: Option<Strict>) -> Self {
+    fn with_monitor(
+        config: Config,
+        strict: Option<Strict>,
+        identity: Option<root_monitor::Identity>,
+    ) -> Self {
         let Config {
             pes,
             dram_bytes,
@@ -113,7 +126,7 @@ impl Machine {
             pes,
             Clock::new(time),
         ));
-        let firmware = Firmware::new(&board, dram_bytes);
+        let firmware = Firmware::new(&board, dram_bytes, identity);
         let supply = Supply::new(
             Arc::clone(&board),
             page_size,

@@ -16,6 +16,9 @@ pub const IMMEDIATE: u16 = 0x5055;
 /// Number of registers that an SMC takes from the host and reports to it.
 pub const SMC_REGISTERS: usize = 12;
 
+/// Number of doublewords that [`Operation::ReadMany`] reports.
+pub const LOAD_WORDS: usize = 28;
+
 /// What a vCPU reports that does not have what the operation is about.
 pub const NOTHING: u64 = u64::MAX;
 
@@ -59,6 +62,8 @@ pub enum Operation {
     /// Lets the cycle counter overflow (1), or clears the overflow (0); reports the number of event counters, or
     /// [`NOTHING`] if there is no PMU.
     OverflowCycles = 16,
+    /// Loads the [`LOAD_WORDS`] doublewords from an IPA on, which is 8-byte aligned.
+    ReadMany = 17,
 }
 
 impl Operation {
@@ -83,6 +88,7 @@ impl Operation {
             14 => Self::FillVectors,
             15 => Self::CompareVectors,
             16 => Self::OverflowCycles,
+            17 => Self::ReadMany,
             _ => return None,
         })
     }
@@ -116,6 +122,11 @@ fn carry_out<P: GuestPe>(pe: &P, operation: Operation, arguments: &[u64], report
             report[..SMC_REGISTERS].copy_from_slice(&registers.0[..SMC_REGISTERS]);
         }
         Operation::Read => report[0] = pe.read(arguments[0]),
+        Operation::ReadMany => {
+            for (word, at) in report.iter_mut().zip(0..LOAD_WORDS as u64) {
+                *word = pe.read(arguments[0] + 8 * at);
+            }
+        }
         Operation::Write => pe.write(arguments[0], arguments[1]),
         Operation::LoadDevice => report[0] = pe.load_device(arguments[0]).into(),
         Operation::StoreDevice => pe.store_device(arguments[0], arguments[1] as u32),

@@ -305,6 +305,26 @@ fn without_a_key_there_is_no_token() {
     assert_eq!(more(&mut rig, 0, 4096, false), (rsi::ERROR_STATE, 0));
 }
 
+/// No machine of this project loses its key, so this is the only place where it is seen.
+#[test]
+fn a_token_that_was_begun_cannot_go_on_without_a_key() {
+    for signed in [false, true] {
+        let mut rig = active();
+        init(&mut rig, challenge(1));
+        if signed {
+            more(&mut rig, 0, 100, true);
+        }
+        rig.lose_key();
+        // Bad input is told first, an empty page is not.
+        let out = rig.answered(&[CONTINUE, PAGE_IPA + 1, 0, 16]);
+        assert_eq!(out[..2], [rsi::ERROR_INPUT, 0]);
+        for addr in [EMPTY, PAGE_IPA] {
+            let out = rig.answered(&[CONTINUE, addr, 0, 16]);
+            assert_eq!(out[..4], [rsi::ERROR_UNKNOWN, 0, 0, 0]);
+        }
+    }
+}
+
 #[test]
 fn a_token_of_a_realm_verifies() {
     let mut rig = active();

@@ -10,6 +10,7 @@ use cca_abi::GRANULE_SIZE;
 use cca_abi::smccc::Registers;
 use hardware::host::{Dram, Pe, Transport};
 use realm_host::SmcTransport;
+use realm_token::{PUBLIC_KEY_SIZE, development};
 use realm_vmm::HostPe;
 use scenarios::{Host, NoOtherPe};
 
@@ -19,6 +20,9 @@ use crate::elsewhere;
 pub(crate) const HEAP: Range<u64> = 0x4200_0000..0x4400_0000;
 /// Memory that scenarios work with. It is there with 1 GiB of DRAM, too.
 pub(crate) const MEMORY: Range<u64> = 0x4400_0000..0x5000_0000;
+
+/// A page for whoever starts the machine. Its first word is 1 if the firmware in it has no identity.
+pub(crate) const SETTINGS: Range<u64> = 0x5000_0000..0x5000_1000;
 
 /// The realm that obeys its host.
 static PUPPET: &[u8] = include_bytes!(env!(
@@ -35,6 +39,7 @@ pub(crate) struct ScenarioHost {
     /// First address that was never given out.
     next: RefCell<u64>,
     puppet: Box<[u64]>,
+    attests: bool,
 }
 
 impl ScenarioHost {
@@ -47,8 +52,10 @@ impl ScenarioHost {
                 u64::from_le_bytes(bytes)
             })
             .collect();
+        let attests = dram.granule(SETTINGS.start)[0].load(Ordering::Relaxed) == 0;
         Self {
             dram,
+            attests,
             pe: RefCell::new(pe),
             free: RefCell::default(),
             next: RefCell::new(MEMORY.start),
@@ -108,6 +115,27 @@ impl Host for ScenarioHost {
 
     fn take_interrupts(&self) {
         self.pe.borrow_mut().acknowledge_interrupts();
+    }
+
+    fn counter(&self) -> u64 {
+        self.pe.borrow().counter()
+    }
+
+    fn interrupt_at(&self, deadline: Option<u64>) {
+        let mut pe = self.pe.borrow_mut();
+        match deadline {
+            Some(deadline) => pe.arm_slice(deadline),
+            None => pe.disarm_slice(),
+        }
+    }
+
+    fn attests(&self) -> bool {
+        self.attests
+    }
+
+    fn platform_key(&self) -> Option<[u8; PUBLIC_KEY_SIZE]> {
+        let own = option_env!("SUZERAIN_IDENTITY_SEED").is_some_and(|seed| !seed.is_empty());
+        (!own).then(|| development::platform_key(&development::DEFAULT_SEED).public_key())
     }
 
     /// The normal world has no memory of the Secure world.

@@ -1,6 +1,7 @@
 //! The scenarios on hardware: a payload at NS-EL2 in place of a hypervisor.
 //!
-//! Prints a line for each scenario and, at the end, how many passed; then turns the machine off.
+//! Prints a line for each scenario and, at the end, how many passed; then turns the machine off. If the word at
+//! 0x5000_0000 is 1 the firmware in this machine has no identity, and only the scenarios run that need it so.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]

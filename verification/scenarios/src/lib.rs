@@ -27,9 +27,10 @@ pub use case::{Case, Change, Expected, FOREIGN};
 pub use fixture::{Fixture, State};
 pub use puppet::Puppet;
 pub use realm::{Realm, RealmState};
-pub use stories::Story;
+pub use stories::{Needs, Story};
 
 use cca_abi::smccc::Registers;
+use realm_token::PUBLIC_KEY_SIZE;
 
 /// The machine as a host at NS-EL2 sees it.
 pub trait Host {
@@ -63,6 +64,19 @@ pub trait Host {
 
     /// Takes the interrupts that are pending on this PE, so that a realm can run on.
     fn take_interrupts(&self);
+
+    /// The counter of this PE.
+    fn counter(&self) -> u64;
+
+    /// Has this PE interrupted once its counter has reached a value, or no more with `None`.
+    fn interrupt_at(&self, deadline: Option<u64>);
+
+    /// Whether the root monitor gives the RMM a key to attest with.
+    fn attests(&self) -> bool;
+
+    /// The public part of the platform's attestation key, an uncompressed point; `None` if the machine's firmware has an
+    /// identity of its own, of which nobody told the scenarios.
+    fn platform_key(&self) -> Option<[u8; PUBLIC_KEY_SIZE]>;
 
     /// A granule that may be delegated as far as the RMM knows, but is in neither the Non-secure nor the Realm
     /// physical address space; `None` if the machine has no such thing.
@@ -141,12 +155,24 @@ impl Scenario {
         }
     }
 
+    /// What the scenario needs of a machine.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        match self {
+            Scenario::Case(case) if case.variant == FOREIGN => Needs::Foreign,
+            Scenario::Case(_) => Needs::Nothing,
+            Scenario::Story(story) => story.needs,
+        }
+    }
+
     /// Whether a machine has what the scenario needs.
     #[must_use]
     pub fn possible(&self, host: &dyn Host) -> bool {
-        match self {
-            Scenario::Case(case) => case.variant != FOREIGN || host.foreign().is_some(),
-            Scenario::Story(_) => true,
+        match self.needs() {
+            Needs::Nothing => true,
+            Needs::Foreign => host.foreign().is_some(),
+            Needs::Key => host.attests(),
+            Needs::NoKey => !host.attests(),
         }
     }
 

@@ -1,10 +1,12 @@
 //! Payloads other than the hypervisor on the emulated machine.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use cca_abi::firmware;
 use xtask::firmware::FLASH_SIZE;
 use xtask::images::{FIRMWARE, PAYLOAD, SCENARIO_RUNNER};
 use xtask::progress::Lines;
@@ -20,6 +22,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 const SCENARIOS_LIMIT: Duration = Duration::from_secs(400);
 /// Where the payload looks for the end of memory.
 const MEMORY_END: u64 = 0x6300_0000;
+/// Where the scenario runner looks whether the firmware has an identity.
+const SETTINGS: u64 = 0x5000_0000;
 /// Where memory starts.
 const MEMORY_START: u64 = 0x4000_0000;
 
@@ -40,21 +44,36 @@ pub(crate) fn firmware(workspace: &Workspace) -> Vec<Case> {
     shapes.into_iter().map(boot).collect()
 }
 
-/// The scenarios on the emulated machine, as a payload in place of the hypervisor.
+/// The scenarios on the emulated machine, as a payload in place of the hypervisor; then those that need firmware without
+/// an identity, on such firmware.
 pub(crate) fn scenarios(workspace: &Workspace) -> Vec<Case> {
-    let finished = Bench::new(workspace).and_then(|bench| {
+    let bench = match Bench::new(workspace) {
+        Ok(bench) => bench,
+        Err(error) => return vec![Case::broken("prepare the machine", &error)],
+    };
+    let run = |prepare: fn(&Bench, &mut Command) -> Result<(), Error>| {
         let mut command = bench.machine(2, 1 << 30);
-        qemu::load(
-            &mut command,
-            &workspace.images().join(SCENARIO_RUNNER.file),
-            qemu::PAYLOAD,
-        );
-        child::run(&mut command, Some(SCENARIOS_LIMIT), |_| {})
-    });
-    match finished {
-        Ok(finished) => tell_scenarios(&finished.all),
-        Err(error) => vec![Case::broken("run the scenarios", &error)],
-    }
+        let finished = prepare(&bench, &mut command).and_then(|()| {
+            qemu::load(
+                &mut command,
+                &workspace.images().join(SCENARIO_RUNNER.file),
+                qemu::PAYLOAD,
+            );
+            child::run(&mut command, Some(SCENARIOS_LIMIT), |_| {})
+        });
+        match finished {
+            Ok(finished) => tell_scenarios(&finished.all),
+            Err(error) => vec![Case::broken("run the scenarios", &error)],
+        }
+    };
+    let mut cases = run(|_, _| Ok(()));
+    cases.extend(run(|bench, command| {
+        bench.take_identity()?;
+        let settings = format!("loader,addr={SETTINGS:#x},data=1,data-len=8");
+        command.args(["-device", &settings]);
+        Ok(())
+    }));
+    cases
 }
 
 /// The scenarios in the runner's output. Its own count at the end tells that none is missing.
@@ -121,6 +140,15 @@ impl Bench {
         self.folder.join("flash")
     }
 
+    /// Takes the identity out of the firmware in the flash.
+    fn take_identity(&self) -> Result<(), Error> {
+        let path = self.flash();
+        let failed = |error: &io::Error| Error::io("change", &path, error);
+        let mut flash = fs::read(&path).map_err(|error| failed(&error))?;
+        without_identity(&mut flash);
+        fs::write(&path, flash).map_err(|error| failed(&error))
+    }
+
     /// A machine of this shape with the firmware in its flash.
     fn machine(&self, cpus: u64, memory: u64) -> Command {
         let mut command = qemu::machine(&self.qemu.path, cpus, memory);
@@ -146,6 +174,27 @@ impl Bench {
             return Ok(());
         }
         Err(format!("{}: {}", finished.status, finished.all))
+    }
+}
+
+/// Makes the firmware table say that there is no identity.
+fn without_identity(flash: &mut [u8]) {
+    let place = firmware::TABLE_OFFSET as usize;
+    let Some(table) = flash.get_mut(place..place + 8 * firmware::TABLE_WORDS) else {
+        return;
+    };
+    let mut words = [0; firmware::TABLE_WORDS];
+    for (word, bytes) in words.iter_mut().zip(table.as_chunks().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    if let Some(found) = firmware::Table::read(&words) {
+        let bare = firmware::Table {
+            identity: None,
+            ..found
+        };
+        for (bytes, word) in table.chunks_exact_mut(8).zip(bare.words()) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
     }
 }
 

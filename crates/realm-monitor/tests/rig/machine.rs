@@ -1,7 +1,7 @@
 //! Plain memory with a physical address space per granule.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64};
 
 use realm_monitor::attestation::Attestation;
 use realm_monitor::platform::{AccessFault, CpuFeatures, Granule, IdRegisters, Platform, TlbScope};
@@ -18,6 +18,8 @@ pub struct Machine {
     pub(super) states: Box<[AtomicU16]>,
     cpu: CpuFeatures,
     pub(super) attestation: Option<Attestation>,
+    /// Whether that is gone.
+    pub(super) key_lost: AtomicBool,
     /// How often the host's memory may still be accessed before every access faults.
     pub(super) accesses: AtomicU64,
 }
@@ -45,6 +47,7 @@ impl Machine {
                 ..CpuFeatures::default()
             },
             attestation: None,
+            key_lost: AtomicBool::new(false),
             accesses: AtomicU64::new(u64::MAX),
         }
     }
@@ -133,6 +136,8 @@ impl Platform for Machine {
     }
 
     fn attestation(&self) -> Option<&Attestation> {
-        self.attestation.as_ref()
+        self.attestation
+            .as_ref()
+            .filter(|_| !self.key_lost.load(Relaxed))
     }
 }

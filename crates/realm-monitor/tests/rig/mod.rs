@@ -134,6 +134,11 @@ impl Rig {
         }
     }
 
+    /// From now on the machine has nothing to attest with.
+    pub fn lose_key(&self) {
+        self.monitor.platform().key_lost.store(true, Relaxed);
+    }
+
     /// A machine with a realm in state NEW that has memory (see [`RAM`]) but no REC.
     pub fn with_realm() -> Self {
         Self::new().and_realm()

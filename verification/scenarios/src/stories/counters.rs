@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use cca_abi::rmi::params::realm_flags;
 use realm_guest::puppet::{NOTHING, Operation};
 
-use super::Story;
 use super::vectors::supported;
+use super::{Needs, Story};
 use crate::fixture::Fixture;
 use crate::puppet::Puppet;
 use crate::realm::Realm;
@@ -15,6 +15,7 @@ use crate::realm::Realm;
 pub(super) const STORIES: &[Story] = &[Story {
     name: "REC: the overflow of a realm's counter is told with every exit",
     covers: &[],
+    needs: Needs::Nothing,
     tell: overflow,
 }];
 

@@ -4,7 +4,7 @@ use cca_abi::rmi::run::{ExitReason, RecEnter, RecExit, enter_flags};
 use cca_abi::rmi::{Command, rtt_map_unprotected, rtt_unmap_unprotected};
 use realm_guest::puppet::Operation;
 
-use super::Story;
+use super::{Needs, Story};
 use crate::fixture::Fixture;
 use crate::puppet::{FREE_PAGE, Puppet};
 use crate::realm::UNPROTECTED;
@@ -25,41 +25,49 @@ pub(super) const STORIES: &[Story] = &[
     Story {
         name: "RMI_REC_ENTER/emulated read",
         covers: &["RMI_REC_ENTER/success"],
+        needs: Needs::Nothing,
         tell: emulated_read,
     },
     Story {
         name: "RMI_REC_ENTER/emulated write",
         covers: &["RMI_REC_ENTER/success"],
+        needs: Needs::Nothing,
         tell: emulated_write,
     },
     Story {
         name: "RMI_REC_ENTER/rec_mmio after another exit",
         covers: &["RMI_REC_ENTER/rec_mmio"],
+        needs: Needs::Nothing,
         tell: no_emulation,
     },
     Story {
         name: "RMI_REC_ENTER/shared memory",
         covers: &["RMI_REC_ENTER/success"],
+        needs: Needs::Nothing,
         tell: shared_memory,
     },
     Story {
         name: "RMI_REC_ENTER/unpopulated memory",
         covers: &["RMI_REC_ENTER/success"],
+        needs: Needs::Nothing,
         tell: unpopulated,
     },
     Story {
         name: "RMI_REC_ENTER/host call carries 31 registers both ways",
         covers: &["RSI_HOST_CALL/success", "RMI_REC_ENTER/success"],
+        needs: Needs::Nothing,
         tell: host_call,
     },
     Story {
         name: "RMI_REC_ENTER/WFI exits if the host asks",
         covers: &["RMI_REC_ENTER/success"],
+        needs: Needs::Nothing,
         tell: wait,
     },
     Story {
         name: "RMI_REC_ENTER/virtual timer",
         covers: &["RMI_REC_ENTER/success"],
+        needs: Needs::Nothing,
         tell: timer,
     },
 ];

@@ -1,6 +1,7 @@
 //! Scenarios with a realm that runs: each tells what the realm does, what the host sees of it and what the realm
 //! gets to know.
 
+mod attestation;
 mod counters;
 mod exits;
 mod psci;
@@ -18,6 +19,19 @@ use cca_abi::smccc::Registers;
 use crate::fixture::Fixture;
 use crate::{Failure, Host};
 
+/// What a scenario needs of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing that not every machine has.
+    Nothing,
+    /// Memory that is neither Non-secure nor Realm ([`Host::foreign`]).
+    Foreign,
+    /// A root monitor that gives the RMM a key to attest with.
+    Key,
+    /// A root monitor that refuses the RMM such a key.
+    NoKey,
+}
+
 /// One story.
 #[derive(Clone, Copy)]
 pub struct Story {
@@ -25,6 +39,8 @@ pub struct Story {
     pub name: &'static str,
     /// The failure conditions that it brings about: `COMMAND/condition`.
     pub covers: &'static [&'static str],
+    /// What it needs.
+    pub needs: Needs,
     /// Tells it; what is not as it must be is told to the fixture.
     pub(crate) tell: fn(&mut Fixture<'_>),
 }
@@ -55,6 +71,7 @@ impl Story {
 pub(crate) fn all() -> impl Iterator<Item = Story> {
     [
         rsi::STORIES,
+        attestation::STORIES,
         psci::STORIES,
         ripas::STORIES,
         exits::STORIES,

@@ -7,7 +7,7 @@ use cca_abi::rmi::{Command, psci_complete, rec_enter};
 use cca_abi::smccc::Registers;
 use realm_guest::puppet::{Operation, SMC_REGISTERS};
 
-use super::Story;
+use super::{Needs, Story};
 use crate::fixture::Fixture;
 use crate::puppet::{CALL_PAGE, MEMORY, Puppet};
 use crate::realm::UNPROTECTED;
@@ -27,6 +27,7 @@ pub(super) const STORIES: &[Story] = &[
             "PSCI_FEATURES/success",
             "PSCI_FEATURES/unknown",
         ],
+        needs: Needs::Nothing,
         tell: version,
     },
     Story {
@@ -36,6 +37,7 @@ pub(super) const STORIES: &[Story] = &[
             "PSCI_CPU_ON/mpidr",
             "PSCI_CPU_ON/runnable",
         ],
+        needs: Needs::Nothing,
         tell: cpu_on_refused,
     },
     Story {
@@ -46,11 +48,13 @@ pub(super) const STORIES: &[Story] = &[
             "RMI_PSCI_COMPLETE/status",
             "RMI_REC_ENTER/rec_runnable",
         ],
+        needs: Needs::Nothing,
         tell: cpu_on,
     },
     Story {
         name: "PSCI_CPU_ON/denied by the host",
         covers: &["PSCI_CPU_ON/host_denied", "RMI_PSCI_COMPLETE/success"],
+        needs: Needs::Nothing,
         tell: cpu_on_denied,
     },
     Story {
@@ -61,11 +65,13 @@ pub(super) const STORIES: &[Story] = &[
             "RMI_PSCI_COMPLETE/status",
             "RMI_PSCI_COMPLETE/pending",
         ],
+        needs: Needs::Nothing,
         tell: complete_refused,
     },
     Story {
         name: "RMI_REC_ENTER/rec_psci",
         covers: &["RMI_REC_ENTER/rec_psci"],
+        needs: Needs::Nothing,
         tell: pending,
     },
     Story {
@@ -75,26 +81,31 @@ pub(super) const STORIES: &[Story] = &[
             "PSCI_AFFINITY_INFO/level",
             "PSCI_AFFINITY_INFO/target",
         ],
+        needs: Needs::Nothing,
         tell: affinity_info,
     },
     Story {
         name: "PSCI_CPU_OFF/REC is not runnable",
         covers: &["PSCI_CPU_OFF/success", "RMI_REC_ENTER/rec_runnable"],
+        needs: Needs::Nothing,
         tell: cpu_off,
     },
     Story {
         name: "PSCI_CPU_SUSPEND/exit, then success",
         covers: &["PSCI_CPU_SUSPEND/success"],
+        needs: Needs::Nothing,
         tell: cpu_suspend,
     },
     Story {
         name: "PSCI_SYSTEM_OFF/RMI_REC_ENTER system_off",
         covers: &["PSCI_SYSTEM_OFF/success", "RMI_REC_ENTER/system_off"],
+        needs: Needs::Nothing,
         tell: system_off,
     },
     Story {
         name: "PSCI_SYSTEM_RESET/RMI_REC_ENTER system_off",
         covers: &["PSCI_SYSTEM_RESET/success", "RMI_REC_ENTER/system_off"],
+        needs: Needs::Nothing,
         tell: system_reset,
     },
 ];
@@ -130,6 +141,16 @@ fn complete(fixture: &mut Fixture<'_>, puppet: &Puppet, status: i64) {
         status,
     };
     fixture.call(Command::PsciComplete, input.encode());
+}
+
+/// A realm of two vCPUs that both obey.
+pub(super) fn two_vcpus(fixture: &mut Fixture<'_>) -> Puppet {
+    let puppet = asked_to_turn_on(fixture);
+    complete(fixture, &puppet, code::SUCCESS);
+    let answer = result(fixture, &puppet);
+    fixture.equal("CPU_ON", answer, code::SUCCESS);
+    puppet.expect_call(fixture, 1, &RecEnter::default());
+    puppet
 }
 
 /// What REC 0 reports after an SMC that was completed by the host.

@@ -5,7 +5,7 @@ use cca_abi::rmi::{Command, data_destroy, rtt_set_ripas};
 use cca_abi::rsi::{self, CHANGE_DESTROYED, SUCCESS};
 use realm_guest::puppet::{Operation, SMC_REGISTERS};
 
-use super::Story;
+use super::{Needs, Story};
 use crate::fixture::Fixture;
 use crate::puppet::{FREE_PAGE, Puppet};
 
@@ -18,6 +18,7 @@ pub(super) const STORIES: &[Story] = &[
     Story {
         name: "RMI_RTT_SET_RIPAS/success, whole and in parts",
         covers: &["RMI_RTT_SET_RIPAS/success", "RSI_IPA_STATE_SET/success"],
+        needs: Needs::Nothing,
         tell: whole,
     },
     Story {
@@ -29,21 +30,25 @@ pub(super) const STORIES: &[Story] = &[
             "RMI_RTT_SET_RIPAS/top_bound",
             "RMI_RTT_SET_RIPAS/rec_owner",
         ],
+        needs: Needs::Nothing,
         tell: refused,
     },
     Story {
         name: "RMI_RTT_SET_RIPAS/DESTROYED is left alone unless the realm permits",
         covers: &["RMI_RTT_SET_RIPAS/no_progress"],
+        needs: Needs::Nothing,
         tell: destroyed,
     },
     Story {
         name: "RSI_IPA_STATE_SET/the host rejects RAM",
         covers: &["RSI_IPA_STATE_SET/success"],
+        needs: Needs::Nothing,
         tell: rejected,
     },
     Story {
         name: "RSI_IPA_STATE_SET/the host does nothing",
         covers: &["RSI_IPA_STATE_SET/success"],
+        needs: Needs::Nothing,
         tell: nothing,
     },
     Story {
@@ -52,6 +57,7 @@ pub(super) const STORIES: &[Story] = &[
             "RMI_RTT_SET_RIPAS/no_progress",
             "RMI_RTT_SET_RIPAS/base_align",
         ],
+        needs: Needs::Nothing,
         tell: no_progress,
     },
 ];

@@ -5,7 +5,7 @@ use cca_abi::rsi::{self, CHANGE_DESTROYED, ERROR_INPUT, SUCCESS};
 use cca_abi::smccc::{self, NOT_SUPPORTED, Registers};
 use realm_guest::puppet::{Operation, SMC_REGISTERS};
 
-use super::Story;
+use super::{Needs, Story};
 use crate::fixture::Fixture;
 use crate::puppet::{FREE_PAGE, MEMORY, Puppet};
 use crate::realm::{IPA_BITS, UNPROTECTED};
@@ -14,16 +14,19 @@ pub(super) const STORIES: &[Story] = &[
     Story {
         name: "RSI_VERSION/success and incompatible",
         covers: &["RSI_VERSION/success", "RSI_VERSION/incompatible"],
+        needs: Needs::Nothing,
         tell: version,
     },
     Story {
         name: "RSI_FEATURES/every index reads zero",
         covers: &["RSI_FEATURES/success"],
+        needs: Needs::Nothing,
         tell: features,
     },
     Story {
         name: "RSI_MEASUREMENT_READ/index",
         covers: &["RSI_MEASUREMENT_READ/success", "RSI_MEASUREMENT_READ/index"],
+        needs: Needs::Nothing,
         tell: measurement_read,
     },
     Story {
@@ -33,6 +36,7 @@ pub(super) const STORIES: &[Story] = &[
             "RSI_MEASUREMENT_EXTEND/index",
             "RSI_MEASUREMENT_EXTEND/size",
         ],
+        needs: Needs::Nothing,
         tell: measurement_extend,
     },
     Story {
@@ -43,6 +47,7 @@ pub(super) const STORIES: &[Story] = &[
             "RSI_REALM_CONFIG/addr_bound",
             "RSI_REALM_CONFIG/empty",
         ],
+        needs: Needs::Nothing,
         tell: realm_config,
     },
     Story {
@@ -54,6 +59,7 @@ pub(super) const STORIES: &[Story] = &[
             "RSI_IPA_STATE_GET/size_valid",
             "RSI_IPA_STATE_GET/rgn_bound",
         ],
+        needs: Needs::Nothing,
         tell: ipa_state_get,
     },
     Story {
@@ -65,6 +71,7 @@ pub(super) const STORIES: &[Story] = &[
             "RSI_IPA_STATE_SET/size_valid",
             "RSI_IPA_STATE_SET/rgn_bound",
         ],
+        needs: Needs::Nothing,
         tell: ipa_state_set_refused,
     },
     Story {
@@ -74,11 +81,13 @@ pub(super) const STORIES: &[Story] = &[
             "RSI_HOST_CALL/addr_bound",
             "RSI_HOST_CALL/empty",
         ],
+        needs: Needs::Nothing,
         tell: host_call_refused,
     },
     Story {
         name: "SMC/unknown functions are not supported",
         covers: &["SMC/success"],
+        needs: Needs::Nothing,
         tell: unknown,
     },
 ];

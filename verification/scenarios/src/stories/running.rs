@@ -11,7 +11,7 @@ use cca_abi::rmi::{
 use cca_abi::smccc::Registers;
 use realm_guest::puppet::Operation;
 
-use super::Story;
+use super::{Needs, Story};
 use crate::fixture::Fixture;
 use crate::puppet::{FREE_PAGE, Puppet};
 
@@ -27,11 +27,13 @@ pub(super) const STORIES: &[Story] = &[
             "RMI_RTT_SET_RIPAS/rec_state",
             "RMI_PSCI_COMPLETE/running",
         ],
+        needs: Needs::Nothing,
         tell: running,
     },
     Story {
         name: "RMI_REC_ENTER/the run page goes away while the REC runs",
         covers: &["RMI_REC_ENTER/run_write", "RMI_REC_ENTER/run_read"],
+        needs: Needs::Nothing,
         tell: run_page,
     },
 ];

@@ -8,7 +8,7 @@ use cca_abi::rmi::params::realm_flags;
 use cca_abi::rmi::{Command, features};
 use realm_guest::puppet::{NOTHING, Operation};
 
-use super::Story;
+use super::{Needs, Story};
 use crate::fixture::Fixture;
 use crate::puppet::Puppet;
 use crate::realm::Realm;
@@ -16,6 +16,7 @@ use crate::realm::Realm;
 pub(super) const STORIES: &[Story] = &[Story {
     name: "REC: vector registers of every length stay with the realm and with the host",
     covers: &[],
+    needs: Needs::Nothing,
     tell: registers_stay,
 }];
 
