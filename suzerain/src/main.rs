@@ -2,19 +2,17 @@
 
 #![forbid(unsafe_code)]
 
-mod arguments;
-mod attest;
 mod bundle;
+mod commands;
 mod evidence;
 mod failure;
 mod hex;
 mod key;
-mod measure;
 mod model;
+mod options;
 mod prepare;
 mod qemu;
 mod records;
-mod run;
 mod screen;
 mod size;
 mod summary;
@@ -24,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::commands::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -38,9 +36,5 @@ fn main() -> ExitCode {
     if let Err(error) = handler {
         eprintln!("warning: Ctrl-C will not clean up: {error}");
     }
-    match arguments.command {
-        Command::Run(options) => ExitCode::from(run::run(&options)),
-        Command::Measure(arguments) => ExitCode::from(measure::run(arguments)),
-        Command::Attest(arguments) => ExitCode::from(attest::run(&arguments)),
-    }
+    ExitCode::from(arguments.command.run())
 }

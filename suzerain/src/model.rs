@@ -11,8 +11,8 @@ use realm_vmm::Config;
 use realm_vmm::console::Console;
 use realm_vmm::report::Event;
 
-use crate::arguments::Options;
 use crate::failure::Failure;
+use crate::options::Options;
 use crate::records::{Line, owned};
 use crate::watch::{Machine, Message};
 

@@ -9,9 +9,9 @@ use xtask::qemu::{self, Qemu};
 use xtask::workspace::Workspace;
 use xtask::{Progress, setup};
 
-use crate::arguments::{Machine, Options};
 use crate::bundle;
 use crate::failure::Failure;
+use crate::options::{Machine, Options};
 use crate::size;
 
 /// What a machine is started with.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use realm_vmm::report::{GranuleReport, Phase, RecReport};
 use serde::Serialize;
 
-use crate::arguments::Options;
 use crate::evidence::Checked;
 use crate::failure::Failure;
+use crate::options::Options;
 use crate::screen::printable;
 use crate::watch::Observed;
 

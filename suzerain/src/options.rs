@@ -1,13 +1,11 @@
-//! The command line.
+//! The options of a realm, and of the machine that it runs on.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 
-use crate::attest::Attest;
 use crate::failure::{self, Failure};
-use crate::measure::Measure;
 use crate::size;
 
 /// The most vCPUs of a realm. The architecture allows more; nobody emulates them in reasonable time.
@@ -18,24 +16,6 @@ pub(crate) const MAX_CPUS: u64 = 8;
 const MAX_HOST_MEMORY: u64 = 8 << 30;
 /// Memory of the machine that no realm can have: firmware, the host itself, and what tables a realm needs.
 const HOST_OVERHEAD: u64 = 512 << 20;
-
-/// Boots and runs Arm CCA realms.
-#[derive(Parser)]
-#[command(name = "suzerain", version, after_help = failure::HELP)]
-pub(crate) struct Arguments {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum Command {
-    /// Runs a realm to its end, shows what it did, and takes everything back.
-    Run(Options),
-    /// Prints what a realm will measure, before it is launched; takes the options of `run`.
-    Measure(Measure),
-    /// Decodes and verifies an attestation token, and shows what it says.
-    Attest(Attest),
-}
 
 /// Which machine the realm runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -247,7 +227,10 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::commands::{Arguments, Command};
 
     fn options(arguments: &[&str]) -> Options {
         let all = ["suzerain", "run"].iter().chain(arguments);

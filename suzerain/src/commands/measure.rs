@@ -5,8 +5,8 @@ use realm_vmm::measure::{self, Rim, Step};
 use realm_vmm::{Config, Segment};
 use serde::Serialize;
 
-use crate::arguments::{Machine, Options};
 use crate::failure::{self, Failure};
+use crate::options::{Machine, Options};
 use crate::screen::Screen;
 use crate::{hex, prepare, size};
 

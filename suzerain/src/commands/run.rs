@@ -5,11 +5,11 @@ use std::time::Instant;
 use realm_vmm::report::{Outcome, Report};
 use xtask::Progress;
 
-use crate::arguments::{Machine, Options};
 use crate::bundle::Launch;
 use crate::evidence;
 use crate::failure::Failure;
 use crate::model;
+use crate::options::{Machine, Options};
 use crate::prepare::{self, Parts};
 use crate::qemu::{self, Shape};
 use crate::screen::Screen;
