@@ -13,6 +13,7 @@ extern crate alloc;
 
 mod case;
 mod commands;
+pub mod coverage;
 mod fixture;
 pub mod priorities;
 mod puppet;
