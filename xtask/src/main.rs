@@ -1,6 +1,8 @@
 //! `cargo xtask`: setup, images, tests and checks of the project.
 
 mod bench;
+mod fuzz;
+mod screen;
 mod verify;
 
 use std::process::ExitCode;
@@ -9,7 +11,7 @@ use clap::{Parser, Subcommand};
 use xtask::images::{self, Image};
 use xtask::progress::{Lines, Progress};
 use xtask::workspace::Workspace;
-use xtask::{Error, setup};
+use xtask::{Error, child, setup};
 
 /// Setup, images, tests and checks of Suzerain.
 #[derive(Parser)]
@@ -46,12 +48,21 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Looks for input that breaks a rule of the monitors, the decoders or the host's library, guided by coverage.
+    ///
+    /// Goes on from the corpus of earlier runs in target/fuzz/corpus. What breaks a rule is left in
+    /// target/fuzz/findings, and the exit code is not zero then.
+    Fuzz(fuzz::Options),
     /// Checks that dependencies point one way and unsafe code is where it may be.
     Layering,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // What runs in a process group of its own does not hear Ctrl-C.
+    if let Err(error) = ctrlc::set_handler(child::interrupt) {
+        eprintln!("warning: what this starts goes on after Ctrl-C: {error}");
+    }
     match run(arguments.task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -80,6 +91,7 @@ fn run(task: Task) -> Result<(), Error> {
         }
         Task::Test { suites } => verify::test(&workspace, &suites),
         Task::Bench { json, only, check } => bench::bench(&workspace, json, only.as_deref(), check),
+        Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
         Task::Layering => verify::test(&workspace, &["layering".to_owned()]),
         Task::Images { names } => {
             let toolchain = setup::toolchain(&workspace, &Lines)?;

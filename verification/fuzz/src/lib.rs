@@ -15,5 +15,6 @@ pub mod root;
 pub mod script;
 mod stage;
 pub mod stress;
+pub mod token;
 
 pub use hand::{Hand, inputs};

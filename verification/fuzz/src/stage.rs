@@ -35,7 +35,7 @@ impl Stage {
     pub(crate) fn new() -> Self {
         let machine = Machine::new(Config {
             pes: 1,
-            dram_bytes: 128 << 20,
+            dram_bytes: 64 << 20,
             time: Time::Counted { ticks: 100 },
             ..Config::default()
         });
@@ -77,14 +77,12 @@ impl Stage {
 
     /// Before an entry: the host wants control back after a while.
     pub(crate) fn arm(&mut self) {
-        self.pe.acknowledge_interrupts();
-        self.pe.arm_slice(self.machine.counter() + 20_000);
+        arm(&mut self.pe, &self.machine);
     }
 
     /// After an exit.
     pub(crate) fn disarm(&mut self) {
-        self.pe.disarm_slice();
-        self.pe.acknowledge_interrupts();
+        disarm(&mut self.pe);
     }
 
     /// An SMC.
@@ -224,6 +222,19 @@ impl Stage {
             ipa = next(ipa, results[0], results[top], 1 << (12 + 9 * (3 - level)));
         }
     }
+}
+
+/// Before an entry: the host wants control back after a while. Without that, a realm that cannot even fetch the first
+/// instruction of its exception handler stays where it is for ever.
+pub(crate) fn arm(pe: &mut HostPe, machine: &Machine) {
+    pe.acknowledge_interrupts();
+    pe.arm_slice(machine.counter() + 20_000);
+}
+
+/// After an exit.
+pub(crate) fn disarm(pe: &mut HostPe) {
+    pe.disarm_slice();
+    pe.acknowledge_interrupts();
 }
 
 /// Where a sweep goes on.

@@ -37,6 +37,18 @@ fn words_of_any_content_are_decoded() {
     each(fuzz::formats::run, 6, 50_000, 100);
 }
 
+/// Its exception handler is where there is no memory: it takes the same exception again and again, without a single
+/// instruction in between. That is the realm's own affair, and the host gets its processor back all the same.
+#[test]
+fn a_realm_whose_handler_is_nowhere_lets_the_host_go_on() {
+    fuzz::realm::run(&[11, 44, 61, 96, 47, 24, 99, 152, 113]);
+}
+
+#[test]
+fn damaged_tokens_are_refused() {
+    each(fuzz::token::run, 7, 400, 200);
+}
+
 #[test]
 fn realms_come_and_go_on_all_pes_at_once() {
     let work = fuzz::stress::run(3, fuzz::stress::Until::Realms(8));

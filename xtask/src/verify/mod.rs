@@ -2,7 +2,7 @@
 
 mod boots;
 mod built;
-mod host;
+pub(crate) mod host;
 mod runs;
 
 use std::time::Instant;

@@ -50,8 +50,11 @@ impl VmidSet {
 
     /// The VMIDs that are taken now, in ascending order. For traces and for tests.
     pub fn taken(&self) -> impl Iterator<Item = u16> + '_ {
-        self.words.iter().zip(0_u16..).flat_map(|(word, index)| {
-            let bits = word.load(Acquire);
+        let words = self.words.iter().zip(0_u16..);
+        let words = words.map(|(word, index)| (word.load(Acquire), index));
+        // Nearly all of them are free.
+        let words = words.filter(|(bits, _)| *bits != 0);
+        words.flat_map(|(bits, index)| {
             (0..32_u16)
                 .filter(move |bit| bits >> bit & 1 == 1)
                 .map(move |bit| 32 * index + bit)
