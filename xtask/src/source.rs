@@ -5,27 +5,23 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// Every Rust file below `folder` with its [`code`], in the order of their paths.
+/// Every Rust file below `place`, which is a folder or a file, with its [`code`], in the order of their paths.
 ///
 /// # Errors
 ///
 /// When a folder or a file cannot be read.
-pub fn files(folder: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
+pub fn files(place: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
     let mut found = Vec::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        let entries = fs::read_dir(&folder).map_err(|error| Error::io("read", &folder, &error))?;
-        for entry in entries {
-            let path = entry
-                .map_err(|error| Error::io("read", &folder, &error))?
-                .path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text =
-                    fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
-                found.push((path, code(&text)));
+    let mut places = vec![place.to_path_buf()];
+    while let Some(place) = places.pop() {
+        let unread = |error| Error::io("read", &place, &error);
+        if place.is_dir() {
+            for entry in fs::read_dir(&place).map_err(unread)? {
+                places.push(entry.map_err(unread)?.path());
             }
+        } else if place.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&place).map_err(unread)?;
+            found.push((place, code(&text)));
         }
     }
     found.sort();

@@ -25,11 +25,13 @@ pub mod control;
 pub mod interrupts;
 mod machine;
 pub mod measure;
+pub mod memory;
 pub mod pe;
 pub mod report;
 pub mod schedule;
 mod serve;
 pub mod uart;
+pub mod virtio;
 
 pub use config::{Config, Segment};
 pub use console::Console;
