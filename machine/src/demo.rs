@@ -47,9 +47,14 @@ impl<'a> RunOptions<'a> {
 impl Machine {
     /// Runs the demonstration realm: [`Machine::run`] with its programs.
     pub fn run_demo(&self, options: &RunOptions<'_>, console: &(impl Console + Sync)) -> Report {
+        self.install_demo();
+        self.run(options, console)
+    }
+
+    /// [Installs](Machine::install) the demonstration's programs where raw images start.
+    pub fn install_demo(&self) {
         self.install(Config::RAM_BASE, Arc::new(primary));
         self.install(Config::RAM_BASE + SECONDARY_OFFSET, Arc::new(secondary));
-        self.run(options, console)
     }
 
     /// Builds a realm, runs the programs that are [installed](Machine::install) in it on all processing elements,
@@ -130,7 +135,7 @@ impl Machine {
     }
 
     /// Runs a processing element's part of the host; if it panics, everybody stops.
-    fn guarded(&self, code: impl FnOnce()) {
+    pub(crate) fn guarded(&self, code: impl FnOnce()) {
         if let Err(cause) = catch_unwind(AssertUnwindSafe(code)) {
             self.fail(&*cause);
         }

@@ -9,6 +9,7 @@
 
 mod board;
 mod clock;
+mod control;
 pub mod cpu;
 mod demo;
 mod element;

@@ -194,6 +194,12 @@ impl Machine {
         }
     }
 
+    /// Makes an interrupt pending on a processing element, as a device does.
+    pub(crate) fn kicker(&self, pe: usize) -> impl Fn() + Send + 'static {
+        let board = Arc::clone(&self.inner.board);
+        move || board.pes[pe].lines.kick(&board.clock)
+    }
+
     /// The host's page allocator.
     pub fn supply(&self) -> &Supply {
         &self.inner.supply

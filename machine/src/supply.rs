@@ -46,6 +46,11 @@ impl Supply {
         self.total - self.lock().free
     }
 
+    /// Bytes that are free now.
+    pub fn free_bytes(&self) -> u64 {
+        self.lock().free
+    }
+
     fn lock(&self) -> MutexGuard<'_, Free> {
         // Panics in here happen before the list is changed.
         self.free.lock().unwrap_or_else(PoisonError::into_inner)

@@ -88,6 +88,7 @@ impl Failure {
                 TIMEOUT,
                 format!("{error}; give it more time with --timeout"),
             ),
+            Outcome::Stopped => (INTERRUPTED, format!("the realm was stopped: {error}")),
             Outcome::Error => (MACHINE, format!("the host failed: {error}")),
         };
         Some(Self {

@@ -85,6 +85,20 @@ impl<T: SmcTransport, M: PageSupply> Host<T, M> {
         self.granules.account()
     }
 
+    /// The granule account of one realm. After it was destroyed only what it has left behind is known: granules that did not come
+    /// back, as delegated and, if the monitor refused to give them back, as quarantined.
+    pub fn account_of(&self, realm: RealmId) -> Account {
+        let (mut held, mut quarantined) = (0, 0);
+        self.for_each_delegated(|_, _, owner| held += u64::from(owner == realm));
+        self.for_each_quarantined(|granule| quarantined += u64::from(granule.owner == realm));
+        let delegated = self.granules.delegated_for(realm).max(held);
+        Account {
+            delegated,
+            returned: delegated - held,
+            quarantined,
+        }
+    }
+
     /// Host pages that realms hold now, quarantined ones included.
     pub fn pages_held(&self) -> usize {
         self.granules.pages()

@@ -1,7 +1,5 @@
 //! What a realm is made of.
 
-use cca_abi::GRANULE_SIZE;
-
 /// Bytes that are in a realm's memory, and in its measurement, from the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment<'a> {
@@ -9,15 +7,6 @@ pub struct Segment<'a> {
     pub ipa: u64,
     /// The bytes. They are padded with zeros to a multiple of 4K and measured.
     pub bytes: &'a [u8],
-}
-
-impl Segment<'_> {
-    /// The first address after it, with its padding. `None` if there is none.
-    #[must_use]
-    pub fn end(&self) -> Option<u64> {
-        let length = (self.bytes.len() as u64).checked_next_multiple_of(GRANULE_SIZE)?;
-        self.ipa.checked_add(length)
-    }
 }
 
 /// A realm to run.
@@ -38,6 +27,9 @@ pub struct Config<'a> {
     pub entry: u64,
     /// X0 to X7 of vCPU 0.
     pub arguments: [u64; 8],
+    /// Whether what vCPUs print on the PL011 becomes lines, one vCPU's apart from another's, for guests whose vCPUs print at once
+    /// without a lock. Otherwise it is a stream of bytes.
+    pub lines: bool,
     /// After how many milliseconds the run is given up, 0 for never.
     pub time_limit_ms: u64,
     /// How long a vCPU runs before another one gets the PE, in microseconds.
@@ -56,6 +48,7 @@ impl<'a> Config<'a> {
             segments,
             entry: Self::RAM_BASE,
             arguments: [Self::RAM_BASE, memory, Self::UART_BASE, 0, 0, 0, 0, 0],
+            lines: true,
             time_limit_ms: 0,
             slice_us: Self::DEFAULT_SLICE_US,
         }

@@ -17,15 +17,18 @@
 extern crate alloc;
 
 mod attest;
+mod build;
 pub mod bus;
 pub mod calls;
 pub mod config;
 pub mod console;
 pub mod control;
+pub mod fleet;
 pub mod interrupts;
 mod machine;
 pub mod measure;
 pub mod memory;
+mod neighbours;
 pub mod pe;
 pub mod report;
 pub mod schedule;
@@ -33,6 +36,7 @@ mod serve;
 pub mod uart;
 pub mod virtio;
 
+pub use build::Assembly;
 pub use config::{Config, Segment};
 pub use console::Console;
 pub use machine::RealmMachine;

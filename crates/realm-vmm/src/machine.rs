@@ -6,19 +6,19 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use cca_abi::GRANULE_SIZE;
-use realm_host::realm::{Active, New, Partial};
-use realm_host::{
-    Error, Host, Ipa, IpaRange, PageSupply, Realm, RealmConfig, SmcTransport, VcpuConfig,
-};
+use realm_host::ledger::RealmId;
+use realm_host::realm::{Active, Entry, Geometry};
+use realm_host::{Error, Host, Ipa, PageSupply, Realm, SmcTransport, VcpuConfig};
 use spin::Mutex;
 
 use crate::attest::Attestation;
+use crate::build::build;
 use crate::config::Config;
 use crate::console::Console;
 use crate::interrupts::Interrupts;
+use crate::neighbours::{Alone, Neighbours};
 use crate::pe::HostPe;
 use crate::report::{Event, GranuleReport, Outcome, Phase, RecReport, Report};
 use crate::schedule::Schedule;
@@ -53,7 +53,7 @@ struct End {
 /// [`RealmMachine::teardown`].
 pub struct RealmMachine<'a, T: SmcTransport, M: PageSupply, C: Console> {
     pub(crate) host: &'a Host<T, M>,
-    console: &'a C,
+    pub(crate) console: C,
     realm: Mutex<Option<Arc<Realm<'a, T, M, Active>>>>,
     rim: String,
     auxiliary: u64,
@@ -63,10 +63,18 @@ pub struct RealmMachine<'a, T: SmcTransport, M: PageSupply, C: Console> {
     pub(crate) schedule: Mutex<Schedule>,
     end: Mutex<Option<End>>,
     pub(crate) attestation: Mutex<Attestation>,
+    pub(crate) lines: bool,
+    /// The realm's account, once it is destroyed.
+    granules: Mutex<GranuleReport>,
     stopped: AtomicBool,
-    started: AtomicBool,
+    paused: AtomicBool,
+    /// When the first vCPU ran, 0 before that.
+    started: AtomicU64,
+    /// How long vCPUs have run, in ticks.
+    pub(crate) ran: AtomicU64,
     pub(crate) slice: u64,
-    pub(crate) time_limit: Option<u64>,
+    /// After how many ticks the run is given up.
+    time_limit: Option<u64>,
     time_limit_ms: u64,
 }
 
@@ -79,11 +87,11 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
     /// done. It has been given to the console as well.
     pub fn new(
         host: &'a Host<T, M>,
-        console: &'a C,
+        console: C,
         config: &Config<'_>,
         pe: &mut impl HostPe,
     ) -> Result<Self, Box<Report>> {
-        phase(console, Phase::Booted, pe);
+        phase(&console, Phase::Booted, pe);
         let fail = |error: String| {
             let report = Report {
                 outcome: Outcome::Error,
@@ -98,15 +106,23 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             Box::new(report)
         };
         let realm = build(host, config).map_err(fail)?;
-        phase(console, Phase::Created, pe);
+        phase(&console, Phase::Created, pe);
+        Ok(Self::with_realm(host, console, realm, config, pe))
+    }
+
+    /// A machine for a realm that has been built ([`crate::Assembly`]) as the configuration says.
+    pub fn with_realm(
+        host: &'a Host<T, M>,
+        console: C,
+        realm: Realm<'a, T, M, Active>,
+        config: &Config<'_>,
+        pe: &impl HostPe,
+    ) -> Self {
         let ticks = |parts: u64, per_second: u64| {
             let ticks = u128::from(parts) * u128::from(pe.frequency()) / u128::from(per_second);
             u64::try_from(ticks).unwrap_or(u64::MAX)
         };
-        let limit = pe
-            .counter()
-            .saturating_add(ticks(config.time_limit_ms, 1_000));
-        Ok(Self {
+        Self {
             host,
             console,
             rim: realm.rim().to_string(),
@@ -117,13 +133,17 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             schedule: Mutex::new(Schedule::new(config.vcpus)),
             end: Mutex::new(None),
             attestation: Mutex::new(Attestation::new(pe.counter())),
+            lines: config.lines,
+            granules: Mutex::default(),
             stopped: AtomicBool::new(false),
-            started: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            started: AtomicU64::new(0),
+            ran: AtomicU64::new(0),
             slice: ticks(config.slice_us.max(1), 1_000_000).max(1),
-            time_limit: (config.time_limit_ms != 0).then_some(limit),
+            time_limit: (config.time_limit_ms != 0).then(|| ticks(config.time_limit_ms, 1_000)),
             time_limit_ms: config.time_limit_ms,
             realm: Mutex::new(Some(Arc::new(realm))),
-        })
+        }
     }
 
     /// Runs vCPUs on this PE until the realm has stopped.
@@ -131,27 +151,97 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         let Some(realm) = self.realm.lock().clone() else {
             return;
         };
-        if !self.started.swap(true, Ordering::AcqRel) {
-            phase(self.console, Phase::Running, pe);
-        }
         while !self.is_stopped() {
             pe.acknowledge_interrupts();
             let now = pe.counter();
-            if self.time_limit.is_some_and(|limit| now >= limit) {
-                self.stop_for_time(pe);
-                break;
-            }
-            let (next, deadline) = {
-                let mut schedule = self.schedule.lock();
-                (schedule.next(now), schedule.deadline())
-            };
-            match next {
-                Some(vcpu) => self.run_vcpu(&realm, vcpu, deadline, pe),
-                None if !self.is_stopped() => pe.wait(earliest(deadline, self.time_limit)),
-                None => {}
+            if let Some(vcpu) = self.next(now, pe) {
+                self.run_vcpu(&realm, vcpu, &Alone, pe);
+            } else if !self.is_stopped() {
+                pe.wait(self.deadline());
             }
         }
         pe.disarm_slice();
+    }
+
+    /// Takes the next vCPU that is to run, if one can. Ends the run if its time is over.
+    pub(crate) fn next(&self, now: u64, pe: &mut impl HostPe) -> Option<usize> {
+        if self.is_stopped() || self.is_paused() {
+            return None;
+        }
+        if self
+            .started
+            .compare_exchange(0, now.max(1), Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+        {
+            phase(&self.console, Phase::Running, pe);
+        }
+        if self.time_is_over(now) {
+            self.stop_for_time(pe);
+            return None;
+        }
+        self.schedule.lock().next(now)
+    }
+
+    /// When a vCPU that waits wants to run, or the run's time is over.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        if self.is_stopped() || self.is_paused() {
+            return None;
+        }
+        earliest(self.schedule.lock().deadline(), self.time_limit())
+    }
+
+    /// When the run is given up.
+    pub(crate) fn time_limit(&self) -> Option<u64> {
+        let started = self.started.load(Ordering::Acquire);
+        let limit = self.time_limit.filter(|_| started != 0)?;
+        Some(started.saturating_add(limit))
+    }
+
+    pub(crate) fn time_is_over(&self, now: u64) -> bool {
+        self.time_limit().is_some_and(|limit| now >= limit)
+    }
+
+    /// Runs a vCPU that [`RealmMachine::next`] has given, on a PE that others want too.
+    pub(crate) fn run_shared(
+        &self,
+        vcpu: usize,
+        neighbours: &impl Neighbours,
+        pe: &mut impl HostPe,
+    ) {
+        let realm = self.realm.lock().clone();
+        if let Some(realm) = realm {
+            self.run_vcpu(&realm, vcpu, neighbours, pe);
+        }
+    }
+
+    /// Whether a vCPU is ready to run.
+    pub(crate) fn has_ready(&self, now: u64) -> bool {
+        if self.is_stopped() || self.is_paused() {
+            return false;
+        }
+        let schedule = self.schedule.lock();
+        schedule.has_ready() || schedule.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Keeps all vCPUs from running, and waits until none does.
+    pub fn pause(&self, pe: &mut impl HostPe) {
+        self.paused.store(true, Ordering::Release);
+        while self.schedule.lock().is_running() {
+            pe.kick_others();
+            pe.acknowledge_interrupts();
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Lets vCPUs run again.
+    pub fn resume(&self, pe: &mut impl HostPe) {
+        self.paused.store(false, Ordering::Release);
+        pe.kick_others();
+    }
+
+    /// Whether the vCPUs are kept from running.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
     }
 
     /// Waits until all PEs have left [`RealmMachine::run_pe`], destroys the realm, and says how it all went; the console is told too. A
@@ -164,17 +254,24 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         );
         if let Some(realm) = self.realm.lock().take() {
             let realm = sole_owner(realm, pe);
+            let (id, delegated) = (realm.id(), self.host.account_of(realm.id()).delegated);
             if let Err(error) = destroy(realm) {
                 self.fail_later(format!("the realm could not be destroyed: {error}"));
             }
-            phase(self.console, Phase::Destroyed, pe);
+            phase(&self.console, Phase::Destroyed, pe);
+            let left = self.host.account_of(id);
+            *self.granules.lock() = GranuleReport {
+                delegated,
+                returned: delegated.saturating_sub(left.delegated),
+                quarantined: left.quarantined,
+            };
         }
         for (index, vcpu) in self.vcpus.iter().enumerate() {
             if let Some(text) = vcpu.line.lock().finish() {
                 self.print(index, text);
             }
         }
-        let granules = granules(self.host);
+        let granules = *self.granules.lock();
         if granules.returned != granules.delegated {
             self.fail_later(format!(
                 "{} granules did not come back from the monitor, {} of them in quarantine",
@@ -193,7 +290,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
     }
 
     /// Ends the run; who comes first decides how.
-    pub(crate) fn stop(&self, outcome: Outcome, error: Option<String>, pe: &mut impl HostPe) {
+    pub fn stop(&self, outcome: Outcome, error: Option<String>, pe: &mut impl HostPe) {
         {
             let mut end = self.end.lock();
             if end.is_none() {
@@ -243,6 +340,40 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         }
     }
 
+    /// How the run ended, and why if badly; `None` as long as it goes on.
+    pub fn end(&self) -> Option<(Outcome, Option<String>)> {
+        let end = self.end.lock();
+        end.as_ref().map(|end| (end.outcome, end.error.clone()))
+    }
+
+    /// How long vCPUs have run, in ticks of the counter.
+    pub fn ran(&self) -> u64 {
+        self.ran.load(Ordering::Relaxed)
+    }
+
+    /// The number under which the granules of the realm are in the host's ledger. `None` once it is destroyed.
+    pub fn realm_id(&self) -> Option<RealmId> {
+        self.realm.lock().as_ref().map(|realm| realm.id())
+    }
+
+    /// Calls `f` with first address, last address plus one, and table entry of each part of RAM, in ascending order. What changes meanwhile
+    /// may be seen or not.
+    pub fn for_each_entry(&self, mut f: impl FnMut(u64, u64, &Entry)) {
+        let Some(realm) = self.realm.lock().clone() else {
+            return;
+        };
+        let (mut ipa, top) = (Config::RAM_BASE, Config::RAM_BASE + self.memory);
+        while ipa < top {
+            let Ok(entry) = realm.entry(Ipa::new(ipa)) else {
+                return;
+            };
+            let size = Geometry::entry_size(entry.level);
+            let end = ((ipa & !(size - 1)) + size).min(top);
+            f(ipa, end, &entry);
+            ipa = end;
+        }
+    }
+
     /// What the host expects the realm's initial measurement to be, in hexadecimal.
     pub fn rim(&self) -> &str {
         &self.rim
@@ -259,12 +390,8 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         }
     }
 
-    fn report(&self, granules: GranuleReport) -> Report {
-        let end = self.end.lock().clone();
-        let end = end.unwrap_or(End {
-            outcome: Outcome::Error,
-            error: Some("the realm never ran".to_string()),
-        });
+    /// What each REC has done.
+    pub fn recs(&self) -> Vec<RecReport> {
         let schedule = self.schedule.lock();
         let recs =
             self.vcpus
@@ -286,6 +413,16 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                             .collect(),
                     }
                 });
+        recs.collect()
+    }
+
+    /// What is known of the run so far. Its end is an error as long as it has none.
+    pub fn report(&self, granules: GranuleReport) -> Report {
+        let end = self.end.lock().clone();
+        let end = end.unwrap_or(End {
+            outcome: Outcome::Error,
+            error: Some("the realm never ran".to_string()),
+        });
         let (token, challenge) = self.attestation.lock().report();
         Report {
             outcome: end.outcome,
@@ -293,144 +430,10 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             rim: self.rim.clone(),
             token,
             challenge,
-            recs: recs.collect(),
+            recs: self.recs(),
             granules,
         }
     }
-}
-
-/// Builds the realm that the configuration describes.
-fn build<'h, T: SmcTransport, M: PageSupply>(
-    host: &'h Host<T, M>,
-    config: &Config<'_>,
-) -> Result<Realm<'h, T, M, Active>, String> {
-    let ram = check(config)?;
-    let mut realm = host
-        .create_realm(realm_config(config)?)
-        .map_err(|error| format!("cannot create the realm: {error}"))?;
-    let at = |what, partial: Partial| {
-        format!("cannot {what} at {:?}: {}", partial.reached, partial.error)
-    };
-    realm
-        .init_ripas(ram)
-        .map_err(|partial| at("make RAM", partial))?;
-    for segment in config.segments {
-        realm
-            .populate(Ipa::new(segment.ipa), segment.bytes, true)
-            .map_err(|partial| at("load the image", partial))?;
-    }
-    add_vcpus(&mut realm, config).map_err(|error| format!("cannot add vCPUs: {error}"))?;
-    realm
-        .activate()
-        .map_err(|failed| format!("cannot activate the realm: {}", failed.error))
-}
-
-/// The properties of the realm.
-///
-/// # Errors
-///
-/// What is wrong with its vector length.
-pub(crate) fn realm_config(config: &Config<'_>) -> Result<RealmConfig, String> {
-    let sve_vl = match config.sve_bits {
-        0 => None,
-        bits if bits.is_multiple_of(128) && bits <= 2048 => Some((bits / 128 - 1) as u8),
-        bits => {
-            return Err(format!(
-                "{bits} bits are no vector length: SVE has multiples of 128 up to 2048"
-            ));
-        }
-    };
-    Ok(RealmConfig {
-        ipa_bits: Config::IPA_BITS as u8,
-        sve_vl,
-        ..RealmConfig::default()
-    })
-}
-
-/// The realm's RAM.
-///
-/// # Errors
-///
-/// What is wrong with the configuration.
-pub(crate) fn check(config: &Config<'_>) -> Result<IpaRange, String> {
-    if config.vcpus == 0 {
-        return Err("a realm needs at least one vCPU".to_string());
-    }
-    let ram = ram(config.memory)
-        .ok_or_else(|| format!("{} bytes are no size for a realm's memory", config.memory))?;
-    if config
-        .segments
-        .iter()
-        .all(|segment| segment.bytes.is_empty())
-    {
-        return Err("the realm's image is empty".to_string());
-    }
-    let mut free = ram.base().get();
-    for segment in config.segments {
-        let (ipa, size) = (segment.ipa, segment.bytes.len());
-        if !ipa.is_multiple_of(GRANULE_SIZE) || ipa < free {
-            return Err(format!(
-                "an image of {size} bytes cannot be at {ipa:#x}: it is no page, or not free"
-            ));
-        }
-        free = segment
-            .end()
-            .filter(|&end| end <= ram.top().get())
-            .ok_or_else(|| {
-                format!(
-                    "an image of {size} bytes at {ipa:#x} does not fit into {} bytes of RAM",
-                    config.memory
-                )
-            })?;
-    }
-    Ok(ram)
-}
-
-fn ram(memory: u64) -> Option<IpaRange> {
-    let top = Config::RAM_BASE
-        .checked_add(memory)
-        .filter(|&top| top <= 1 << (Config::IPA_BITS - 1))?;
-    IpaRange::new(Ipa::new(Config::RAM_BASE), Ipa::new(top))
-}
-
-/// Adds the vCPUs, in an order that has nothing to do with their indices: `realm-host` creates their RECs in the right one.
-fn add_vcpus<T: SmcTransport, M: PageSupply>(
-    realm: &mut Realm<'_, T, M, New>,
-    config: &Config<'_>,
-) -> Result<(), Error> {
-    shuffled(config.vcpus as u64)
-        .into_iter()
-        .try_for_each(|index| {
-            realm.add_vcpu(if index == 0 {
-                first_vcpu(config)
-            } else {
-                VcpuConfig::secondary(index)
-            })
-        })
-}
-
-/// The vCPU that runs from the start.
-pub(crate) fn first_vcpu(config: &Config<'_>) -> VcpuConfig {
-    VcpuConfig {
-        index: 0,
-        gprs: config.arguments,
-        pc: config.entry,
-        runnable: true,
-    }
-}
-
-/// The numbers below `count`, shuffled, the same way each time.
-fn shuffled(count: u64) -> Vec<u64> {
-    let mut order: Vec<u64> = (0..count).rev().collect();
-    let mut state = count;
-    for last in (1..order.len()).rev() {
-        // The multiplier of Knuth's MMIX; its upper bits are good enough for this.
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        order.swap(last, (state >> 33) as usize % (last + 1));
-    }
-    order
 }
 
 /// Waits until nobody else uses the realm.
@@ -475,19 +478,4 @@ fn phase(console: &impl Console, name: Phase, pe: &impl HostPe) {
 /// The earlier of two times, where there may be none.
 pub(crate) fn earliest(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     [one, other].into_iter().flatten().min()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn vcpus_are_added_out_of_order_and_none_is_forgotten() {
-        for count in [2, 4, 8, 64] {
-            let mut order = shuffled(count);
-            assert!(!order.is_sorted(), "{count} vCPUs: {order:?}");
-            order.sort_unstable();
-            assert!(order.into_iter().eq(0..count));
-        }
-    }
 }

@@ -11,8 +11,8 @@ use realm_host::realm::LEAF;
 pub use realm_host::measure::Rim;
 pub use realm_host::plan::Step;
 
+use crate::build::{check, first_vcpu, realm_config};
 use crate::config::Config;
-use crate::machine::{check, first_vcpu, realm_config};
 
 /// The steps that make up the measurement of the realm that the configuration describes, in order: the realm, its RAM
 /// in entries as large as they can be, the pages of its image, its first vCPU. The others start switched off, and

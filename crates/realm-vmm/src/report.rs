@@ -64,6 +64,8 @@ pub enum Outcome {
     GuestFailed,
     /// The time limit passed.
     Timeout,
+    /// Somebody had the host stop it.
+    Stopped,
     /// The host failed, or the monitor refused what it has to do.
     Error,
 }

@@ -92,6 +92,13 @@ impl Schedule {
         !self.queue.is_empty()
     }
 
+    /// Whether a vCPU has a PE.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        let mut states = self.states.iter();
+        states.any(|state| matches!(state, State::Running { .. }))
+    }
+
     /// The nearest time at which a waiting vCPU wants to run.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use core::sync::atomic::Ordering;
 
 use aarch64_formats::esr::SystemRegister;
 use cca_abi::rmi::Ripas;
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::console::Console;
 use crate::interrupts::SgiRequest;
 use crate::machine::{RealmMachine, earliest};
+use crate::neighbours::Neighbours;
 use crate::pe::HostPe;
 use crate::report::Outcome;
 use crate::schedule::Verdict;
@@ -49,23 +51,26 @@ impl Served {
 }
 
 impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
-    /// Runs a vCPU until its slice is over, it has nothing to do, or the run ends. `waiting` is when the next waiting vCPU wants
-    /// to run.
+    /// Runs a vCPU until its slice is over and others want the PE, it has nothing to do, or the run ends.
     pub(crate) fn run_vcpu(
         &self,
         realm: &Realm<'a, T, M, Active>,
         vcpu: usize,
-        waiting: Option<u64>,
+        neighbours: &impl Neighbours,
         pe: &mut impl HostPe,
     ) {
+        let mut counted = pe.counter();
         let verdict = match realm.rec(vcpu) {
-            Ok(mut session) => self.run_session(realm, &mut session, vcpu, waiting, pe),
+            Ok(mut session) => {
+                self.run_session(realm, &mut session, vcpu, neighbours, &mut counted, pe)
+            }
             Err(error) => {
                 self.stop(Outcome::Error, Some(format!("vCPU {vcpu}: {error}")), pe);
                 Verdict::Off
             }
         };
         let now = pe.counter();
+        self.count_time(&mut counted, now);
         let mut schedule = self.schedule.lock();
         let interrupts = self.vcpus[vcpu].interrupts.lock();
         // Looked at under the schedule's lock, after which a sender finds the vCPU waiting and wakes it.
@@ -88,34 +93,27 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         realm: &Realm<'a, T, M, Active>,
         session: &mut RecSession<'_, T, M>,
         vcpu: usize,
-        waiting: Option<u64>,
+        neighbours: &impl Neighbours,
+        counted: &mut u64,
         pe: &mut impl HostPe,
     ) -> Verdict {
         let start = pe.counter();
-        let mut end = self.end_of_slice(start, waiting);
+        let mut end = self.end_of_slice(start, neighbours);
         pe.arm_slice(end);
         let mut spurious = 0;
         loop {
             // Whoever has something to say to this vCPU says it first and kicks then; so does whoever stops the run.
             pe.acknowledge_interrupts();
             let now = pe.counter();
-            if self.is_stopped() {
+            if self.is_stopped() || self.is_paused() || neighbours.is_urgent(pe) {
                 return Verdict::Again;
             }
             if now >= end {
-                if self.time_limit.is_some_and(|limit| now >= limit) {
+                self.count_time(counted, now);
+                if self.time_is_over(now) || self.has_ready(now) || neighbours.want(now) {
                     return Verdict::Again;
                 }
-                let waiting = {
-                    let schedule = self.schedule.lock();
-                    if schedule.has_ready()
-                        || schedule.deadline().is_some_and(|deadline| deadline <= now)
-                    {
-                        return Verdict::Again;
-                    }
-                    schedule.deadline()
-                };
-                end = self.end_of_slice(now, waiting);
+                end = self.end_of_slice(now, neighbours);
                 pe.arm_slice(end);
             }
             let entry = self.vcpus[vcpu]
@@ -143,11 +141,19 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         }
     }
 
-    fn end_of_slice(&self, now: u64, waiting: Option<u64>) -> u64 {
+    /// Adds the time since `counted` to that which vCPUs have run.
+    fn count_time(&self, counted: &mut u64, now: u64) {
+        let ticks = now.saturating_sub(*counted);
+        self.ran.fetch_add(ticks, Ordering::Relaxed);
+        *counted = now;
+    }
+
+    /// When to look whether somebody else wants the PE.
+    fn end_of_slice(&self, now: u64, neighbours: &impl Neighbours) -> u64 {
+        let waiting = earliest(self.schedule.lock().deadline(), neighbours.deadline());
+        let waiting = earliest(waiting, self.time_limit());
         let end = now.saturating_add(self.slice);
-        earliest(Some(end), earliest(waiting, self.time_limit))
-            .unwrap_or(end)
-            .max(now + 1)
+        end.min(waiting.unwrap_or(end)).max(now + 1)
     }
 
     fn count(&self, vcpu: usize, left: &Left<'_, T, M>) {
@@ -244,6 +250,12 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         if (uart..uart + uart::SIZE).contains(&ipa.get()) {
             let offset = ipa.get() - uart;
             match mmio.data() {
+                Some(data) if !self.lines => {
+                    mmio.complete(0);
+                    if offset == uart::DR {
+                        self.console.output(0, &[data as u8]);
+                    }
+                }
                 Some(data) => {
                     let line = self.vcpus[vcpu].line.lock().write(offset, data);
                     mmio.complete(0);

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 pub const SIZE: u64 = 0x1000;
 
 /// Data register.
-const DR: u64 = 0x000;
+pub const DR: u64 = 0x000;
 /// Flag register.
 const FR: u64 = 0x018;
 /// Flags: nothing to receive, nothing left to transmit.

@@ -14,6 +14,7 @@ impl fmt::Display for Table<'_> {
             Outcome::Ok => "ok",
             Outcome::GuestFailed => "the realm failed",
             Outcome::Timeout => "out of time",
+            Outcome::Stopped => "stopped",
             Outcome::Error => "error",
         };
         write!(f, "\nhypervisor: {outcome}")?;

@@ -29,6 +29,8 @@ struct Page {
 struct Shelf {
     /// The first page with a free slot, for each side.
     first: [u64; 2],
+    /// How many granules were delegated for it, in total.
+    delegated: u64,
 }
 
 /// The book.
@@ -62,9 +64,18 @@ impl Book {
         self.pages.len()
     }
 
+    /// How many granules were delegated for a realm, in total; 0 for one that the book does not keep granules for.
+    pub(super) fn delegated_for(&self, owner: RealmId) -> u64 {
+        self.shelves.get(&owner).map_or(0, |shelf| shelf.delegated)
+    }
+
     /// Starts to keep granules for a realm.
     pub(super) fn open(&mut self, owner: RealmId) {
-        self.shelves.insert(owner, Shelf { first: [NONE; 2] });
+        let shelf = Shelf {
+            first: [NONE; 2],
+            delegated: 0,
+        };
+        self.shelves.insert(owner, shelf);
     }
 
     /// Enters a page whose granules are all unused.
@@ -111,6 +122,10 @@ impl Book {
             _ => None,
         })?;
         self.account.delegated += 1;
+        let page = self.pages.get(&granule.page(self.size).get());
+        if let Some(shelf) = page.and_then(|page| self.shelves.get_mut(&page.owner)) {
+            shelf.delegated += 1;
+        }
         Ok(())
     }
 

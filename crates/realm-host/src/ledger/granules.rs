@@ -65,6 +65,10 @@ impl<T: SmcTransport, M: PageSupply> Granules<T, M> {
         self.book.lock().account()
     }
 
+    pub(crate) fn delegated_for(&self, owner: RealmId) -> u64 {
+        self.book.lock().delegated_for(owner)
+    }
+
     pub(crate) fn pages(&self) -> usize {
         self.book.lock().pages()
     }

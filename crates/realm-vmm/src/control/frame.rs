@@ -135,7 +135,7 @@ impl FrameReader {
     /// # Errors
     ///
     /// If what comes next is no header.
-    pub fn next(&mut self) -> Result<Option<Frame>, Malformed> {
+    pub fn take(&mut self) -> Result<Option<Frame>, Malformed> {
         let waiting = &self.bytes[self.taken..];
         let Some((header, rest)) = waiting.split_first_chunk::<HEADER>() else {
             return Ok(None);
@@ -193,7 +193,7 @@ mod tests {
             let mut read = Vec::new();
             for piece in bytes.chunks(piece) {
                 reader.push(piece);
-                while let Some(frame) = reader.next().unwrap() {
+                while let Some(frame) = reader.take().unwrap() {
                     read.push(frame);
                 }
             }
@@ -210,7 +210,7 @@ mod tests {
             bytes[at] = value;
             let mut reader = FrameReader::default();
             reader.push(&bytes);
-            assert!(reader.next().is_err(), "byte {at} is {value}");
+            assert!(reader.take().is_err(), "byte {at} is {value}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is said on the channel in JSON.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -29,7 +30,7 @@ pub enum Call {
         /// Its shape.
         spec: Spec,
     },
-    /// Completes a realm: [`Answer::Activated`].
+    /// Completes a realm: [`Answer::Activated`]. If that fails, or the contents could not be loaded, the realm is gone.
     Activate {
         /// Which.
         realm: u32,
@@ -54,7 +55,7 @@ pub enum Call {
         /// Which.
         realm: u32,
     },
-    /// Takes a realm apart that has stopped, or that was never started: [`Answer::Removed`].
+    /// Takes a realm apart that has stopped, or that was never started: [`Answer::Removed`], or [`Answer::Done`] if it was never active.
     Remove {
         /// Which.
         realm: u32,
@@ -84,6 +85,10 @@ pub struct Spec {
     pub entry: u64,
     /// X0 to X7 of vCPU 0.
     pub arguments: [u64; 8],
+    /// Whether lines of console 0 say which vCPU printed them, as the demo guest's do: several of its vCPUs print at once, each
+    /// whole lines. Otherwise console 0 has the bytes as they come.
+    #[serde(default)]
+    pub lines: bool,
     /// Ends the realm after so many milliseconds of running, 0 for never.
     #[serde(default)]
     pub time_limit_ms: u64,
@@ -158,7 +163,7 @@ pub enum Answer {
     /// A realm is gone.
     Removed {
         /// What it did, as at the end of a run.
-        report: Report,
+        report: Box<Report>,
     },
     /// All realms.
     Realms {
@@ -174,7 +179,7 @@ pub enum Answer {
     /// One realm.
     Realm {
         /// All of it.
-        details: Details,
+        details: Box<Details>,
     },
 }
 
@@ -267,7 +272,7 @@ pub struct Region {
     pub base: u64,
     /// The first address after it.
     pub top: u64,
-    /// RIPAS as the realm sees it: `empty`, `ram`, `destroyed`, `shared`.
+    /// RIPAS as the realm sees it: `empty`, `ram`, `destroyed`. What it shares is empty.
     pub ripas: String,
     /// Bytes of it that memory stands behind.
     pub present: u64,
@@ -373,6 +378,8 @@ mod tests {
             r#"{"vcpus":2,"memory":4096,"entry":0,"arguments":[0,0,0,0,0,0,0,0]}"#,
         )
         .unwrap();
-        assert!(spec.devices.is_empty() && spec.sve_bits == 0 && spec.time_limit_ms == 0);
+        assert!(
+            spec.devices.is_empty() && spec.sve_bits == 0 && spec.time_limit_ms == 0 && !spec.lines
+        );
     }
 }

@@ -22,8 +22,13 @@
 pub mod block;
 pub mod frame;
 pub mod message;
+pub mod outbox;
+mod server;
+mod status;
 
 pub use frame::{Frame, FrameReader, Kind};
+pub use outbox::{Outbox, Port};
+pub use server::{About, Link, Server};
 
 /// The version of this protocol. A tool and a host of different versions do not talk.
 pub const VERSION: u32 = 1;

@@ -1,0 +1,450 @@
+//! The host's side of the channel: does what the tool asks for.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+
+use realm_host::{Host, PageSupply, SmcTransport};
+
+use super::frame::{Frame, FrameReader, Kind};
+use super::message::{Answer, Call, Event, Outcome, Reply, Request, Spec, State};
+use super::outbox::{Outbox, Port};
+use super::{VERSION, status};
+use crate::build::Assembly;
+use crate::config::Config;
+use crate::fleet::{Fleet, Member, Service};
+use crate::machine::RealmMachine;
+use crate::pe::HostPe;
+use crate::report;
+
+/// So many bytes are taken from the channel before vCPUs get their turn.
+const BUDGET: usize = 128 << 10;
+
+/// The bytes of the channel. Owned by PE 0.
+pub trait Link {
+    /// Moves bytes that have arrived to the start of `to`, and says how many; 0 if none have.
+    fn receive(&mut self, to: &mut [u8]) -> usize;
+
+    /// Sends all of the bytes. May wait for the other side to take them.
+    fn send(&mut self, bytes: &[u8]);
+
+    /// Whether bytes may have arrived since the last [`Link::receive`] that returned 0.
+    fn has_arrivals(&self) -> bool;
+
+    /// Whether the other side is gone for good, so that nobody can ask for anything any more.
+    fn is_closed(&self) -> bool {
+        false
+    }
+}
+
+/// What the host tells of itself.
+pub struct About<'a> {
+    /// Physical PEs that run vCPUs.
+    pub pes: u32,
+    /// Bytes of memory that no realm has.
+    pub free: Box<dyn Fn() -> u64 + Send + 'a>,
+}
+
+/// Serves the channel, on PE 0, between vCPUs.
+pub struct Server<'f, 'a, T: SmcTransport, M: PageSupply, L> {
+    host: &'a Host<T, M>,
+    fleet: &'f Fleet<'a, T, M, Port<'a>>,
+    outbox: &'a Outbox,
+    about: About<'f>,
+    link: L,
+    reader: FrameReader,
+    realms: BTreeMap<u32, Entry<'a, T, M>>,
+    next: u32,
+    greeted: bool,
+    broken: bool,
+}
+
+/// A realm that the server knows.
+pub(super) struct Entry<'a, T: SmcTransport, M: PageSupply> {
+    pub(super) name: String,
+    pub(super) spec: Spec,
+    pub(super) stage: Stage<'a, T, M>,
+    /// When it was started.
+    pub(super) started: Option<u64>,
+    /// Whether the tool knows that it has stopped.
+    told: bool,
+}
+
+pub(super) enum Stage<'a, T: SmcTransport, M: PageSupply> {
+    /// Contents arrive; what went wrong with them, if anything.
+    New(Result<Box<Assembly<'a, T, M>>, String>),
+    Whole(Arc<Member<'a, T, M, Port<'a>>>),
+}
+
+/// What a request comes to: an answer, or a line that says why not.
+type Answered = Result<Answer, String>;
+
+impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
+    /// A server of realms on `host`, which run in `fleet` and whose consoles write to `outbox`.
+    pub fn new(
+        host: &'a Host<T, M>,
+        fleet: &'f Fleet<'a, T, M, Port<'a>>,
+        outbox: &'a Outbox,
+        link: L,
+        about: About<'f>,
+    ) -> Self {
+        Self {
+            host,
+            fleet,
+            outbox,
+            about,
+            link,
+            reader: FrameReader::default(),
+            realms: BTreeMap::new(),
+            next: 1,
+            greeted: false,
+            broken: false,
+        }
+    }
+
+    fn greet(&mut self) {
+        self.greeted = true;
+        self.outbox.event(&Event::Hello {
+            version: VERSION,
+            pes: self.about.pes,
+            free: (self.about.free)(),
+            rmi: "1.0".to_string(),
+        });
+    }
+
+    /// Reads what has arrived, up to a budget. Says whether there may be more.
+    fn receive(&mut self, pe: &mut impl HostPe) -> bool {
+        let mut bytes = [0; 4096];
+        let mut budget = BUDGET;
+        while budget > 0 && !self.broken && !self.fleet.is_over() {
+            let count = self.link.receive(&mut bytes);
+            if count == 0 {
+                return false;
+            }
+            budget = budget.saturating_sub(count);
+            self.reader.push(&bytes[..count]);
+            loop {
+                match self.reader.take() {
+                    Ok(Some(frame)) => self.frame(frame, pe),
+                    Ok(None) => break,
+                    Err(malformed) => {
+                        // Where the next frame starts nobody knows, so this was the last.
+                        self.broken = true;
+                        self.outbox.event(&Event::Failed {
+                            error: malformed.to_string(),
+                        });
+                        break;
+                    }
+                }
+            }
+        }
+        !self.broken
+    }
+
+    fn frame(&mut self, frame: Frame, pe: &mut impl HostPe) {
+        match frame.kind {
+            Kind::Request => self.request(&frame.payload, pe),
+            Kind::Contents => self.contents(&frame),
+            // No device takes these yet.
+            Kind::Console | Kind::Block | Kind::Network => {}
+            // Those go the other way; a tool that sends them is wrong about itself, but harms nobody.
+            Kind::Reply | Kind::Event => {}
+        }
+    }
+
+    fn request(&mut self, json: &[u8], pe: &mut impl HostPe) {
+        let request: Request = match serde_json::from_slice(json) {
+            Ok(request) => request,
+            Err(error) => {
+                // A request that is known by nothing but its number is at least answered.
+                #[derive(serde::Deserialize)]
+                struct Numbered {
+                    id: u64,
+                }
+                let id = serde_json::from_slice(json).map_or(0, |numbered: Numbered| numbered.id);
+                let result =
+                    Outcome::Error(format!("the host does not know this request: {error}"));
+                return self.outbox.message(Kind::Reply, &Reply { id, result });
+            }
+        };
+        let is_last = request.call == Call::Shutdown;
+        let result = match self.call(request.call, pe) {
+            Ok(answer) => Outcome::Ok(answer),
+            Err(error) => Outcome::Error(error),
+        };
+        let id = request.id;
+        self.outbox.message(Kind::Reply, &Reply { id, result });
+        if is_last {
+            self.link.send(&self.outbox.take());
+            self.fleet.finish(pe);
+        }
+    }
+
+    fn call(&mut self, call: Call, pe: &mut impl HostPe) -> Answered {
+        match call {
+            Call::Create { name, spec } => self.create(name, spec),
+            Call::Activate { realm } => self.activate(realm, pe),
+            Call::Start { realm } => {
+                let entry = self.entry(realm)?;
+                let member = entry.member()?;
+                if member.is_started() {
+                    return Err(format!("realm {realm} was started already"));
+                }
+                entry.started = Some(pe.counter());
+                member.start(pe);
+                Ok(Answer::Done)
+            }
+            Call::Pause { realm } => {
+                let member = self.running(realm)?;
+                if member.machine.is_paused() {
+                    return Err(format!("realm {realm} is paused already"));
+                }
+                member.machine.pause(pe);
+                Ok(Answer::Done)
+            }
+            Call::Resume { realm } => {
+                let member = self.running(realm)?;
+                if !member.machine.is_paused() {
+                    return Err(format!("realm {realm} is not paused"));
+                }
+                member.machine.resume(pe);
+                Ok(Answer::Done)
+            }
+            Call::Stop { realm } => {
+                let member = self.running(realm)?;
+                member.machine.stop(
+                    report::Outcome::Stopped,
+                    Some("its host was asked to stop it".to_string()),
+                    pe,
+                );
+                Ok(Answer::Done)
+            }
+            Call::Remove { realm } => self.remove(realm, pe),
+            Call::List => Ok(self.list(pe)),
+            Call::Inspect { realm } => self.inspect(realm, pe),
+            Call::Shutdown => {
+                self.take_all_apart(pe);
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    fn create(&mut self, name: String, spec: Spec) -> Answered {
+        if !spec.devices.is_empty() {
+            return Err("this host has no virtio devices".to_string());
+        }
+        let config = config(&spec);
+        let assembly = Assembly::begin(self.host, &config)?;
+        let realm = self.next;
+        self.next += 1;
+        let entry = Entry {
+            name,
+            spec,
+            stage: Stage::New(Ok(Box::new(assembly))),
+            started: None,
+            told: false,
+        };
+        self.realms.insert(realm, entry);
+        Ok(Answer::Created { realm })
+    }
+
+    fn contents(&mut self, frame: &Frame) {
+        let Some(Entry {
+            stage: Stage::New(assembly),
+            ..
+        }) = self.realms.get_mut(&frame.realm)
+        else {
+            return;
+        };
+        let Ok(building) = assembly else { return };
+        let result = match frame.payload.split_first_chunk() {
+            Some((ipa, bytes)) => building.populate(u64::from_le_bytes(*ipa), bytes),
+            None => Err("contents without an address".to_string()),
+        };
+        if let Err(error) = result {
+            // The realm is of no use; dropping it gives its memory back.
+            *assembly = Err(error);
+        }
+    }
+
+    fn activate(&mut self, realm: u32, pe: &mut impl HostPe) -> Answered {
+        let entry = self.entry(realm)?;
+        let Stage::New(assembly) = &mut entry.stage else {
+            return Err(format!("realm {realm} is active already"));
+        };
+        let taken = core::mem::replace(assembly, Err("it could not be completed".to_string()));
+        let config = config(&entry.spec);
+        match taken.and_then(|assembly| assembly.finish()) {
+            Ok(active) => {
+                let port = Port {
+                    realm,
+                    outbox: self.outbox,
+                };
+                let aux_granules = active.auxiliary_granules() as u64;
+                let machine = RealmMachine::with_realm(self.host, port, active, &config, pe);
+                let rim = machine.rim().to_string();
+                let member = self.fleet.add(Member::new(realm, machine));
+                self.entry(realm)?.stage = Stage::Whole(member);
+                Ok(Answer::Activated { rim, aux_granules })
+            }
+            Err(error) => {
+                self.realms.remove(&realm);
+                Err(format!("{error}; realm {realm} is gone"))
+            }
+        }
+    }
+
+    fn remove(&mut self, realm: u32, pe: &mut impl HostPe) -> Answered {
+        let entry = self.entry(realm)?;
+        if let Stage::Whole(member) = &entry.stage
+            && member.is_started()
+            && !member.machine.is_stopped()
+        {
+            return Err(format!("realm {realm} is running; stop it first"));
+        }
+        let entry = self.realms.remove(&realm).ok_or_else(|| unknown(realm))?;
+        match self.take_apart(realm, entry, pe) {
+            Some(report) => Ok(Answer::Removed {
+                report: Box::new(report),
+            }),
+            None => Ok(Answer::Done),
+        }
+    }
+
+    fn take_all_apart(&mut self, pe: &mut impl HostPe) {
+        while let Some((realm, entry)) = self.realms.pop_first() {
+            self.take_apart(realm, entry, pe);
+        }
+    }
+
+    /// Destroys a realm; how it went, if it was ever active.
+    fn take_apart(
+        &mut self,
+        realm: u32,
+        entry: Entry<'a, T, M>,
+        pe: &mut impl HostPe,
+    ) -> Option<report::Report> {
+        // A realm that is being filled is destroyed when it is dropped.
+        let Stage::Whole(member) = entry.stage else {
+            return None;
+        };
+        self.fleet.remove(realm);
+        Some(member.machine.teardown(pe))
+    }
+
+    fn entry(&mut self, realm: u32) -> Result<&mut Entry<'a, T, M>, String> {
+        self.realms.get_mut(&realm).ok_or_else(|| unknown(realm))
+    }
+
+    fn running(&mut self, realm: u32) -> Result<Arc<Member<'a, T, M, Port<'a>>>, String> {
+        let member = self.entry(realm)?.member()?;
+        if !member.is_started() {
+            return Err(format!("realm {realm} was not started yet"));
+        }
+        if member.machine.is_stopped() {
+            return Err(format!("realm {realm} has stopped"));
+        }
+        Ok(member)
+    }
+
+    fn inspect(&mut self, realm: u32, pe: &mut impl HostPe) -> Answered {
+        let entry = self.realms.get(&realm).ok_or_else(|| unknown(realm))?;
+        let granules = status::granules(self.host);
+        let details = status::details(realm, entry, &granules, pe);
+        Ok(Answer::Realm {
+            details: Box::new(details),
+        })
+    }
+
+    fn list(&mut self, pe: &mut impl HostPe) -> Answer {
+        let granules = status::granules(self.host);
+        let realms = self.realms.iter();
+        Answer::Realms {
+            realms: realms
+                .map(|(&realm, entry)| status::status(realm, entry, &granules, pe))
+                .collect(),
+            granules: status::account(self.host),
+            pes: self.about.pes,
+            free: (self.about.free)(),
+        }
+    }
+
+    /// Tells of realms that have stopped since the last time.
+    fn tell_of_ends(&mut self) {
+        for (&realm, entry) in &mut self.realms {
+            if let Stage::Whole(member) = &entry.stage
+                && !entry.told
+                && let Some((outcome, error)) = member.machine.end()
+            {
+                entry.told = true;
+                self.outbox.event(&Event::Stopped {
+                    realm,
+                    outcome,
+                    error,
+                });
+            }
+        }
+    }
+}
+
+impl<T: SmcTransport, M: PageSupply, L: Link> Service for Server<'_, '_, T, M, L> {
+    fn serve(&mut self, pe: &mut impl HostPe) -> bool {
+        if !self.greeted {
+            self.greet();
+        }
+        let more = self.receive(pe);
+        if self.link.is_closed() && !self.fleet.is_over() {
+            self.take_all_apart(pe);
+            self.fleet.finish(pe);
+        }
+        self.tell_of_ends();
+        let bytes = self.outbox.take();
+        if !bytes.is_empty() {
+            self.link.send(&bytes);
+        }
+        more && !self.fleet.is_over()
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.outbox.is_urgent() || self.link.has_arrivals() || self.link.is_closed()
+    }
+}
+
+impl<'a, T: SmcTransport, M: PageSupply> Entry<'a, T, M> {
+    fn member(&self) -> Result<Arc<Member<'a, T, M, Port<'a>>>, String> {
+        match &self.stage {
+            Stage::Whole(member) => Ok(Arc::clone(member)),
+            Stage::New(_) => Err("the realm is not active yet".to_string()),
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        match &self.stage {
+            Stage::New(_) => State::New,
+            Stage::Whole(member) if member.machine.is_stopped() => State::Stopped,
+            Stage::Whole(member) if !member.is_started() => State::Active,
+            Stage::Whole(member) if member.machine.is_paused() => State::Paused,
+            Stage::Whole(_) => State::Running,
+        }
+    }
+}
+
+fn unknown(realm: u32) -> String {
+    format!("there is no realm {realm}")
+}
+
+fn config(spec: &Spec) -> Config<'static> {
+    Config {
+        vcpus: spec.vcpus as usize,
+        memory: spec.memory,
+        sve_bits: spec.sve_bits,
+        segments: &[],
+        entry: spec.entry,
+        arguments: spec.arguments,
+        lines: spec.lines,
+        time_limit_ms: spec.time_limit_ms,
+        slice_us: Config::DEFAULT_SLICE_US,
+    }
+}

@@ -1,0 +1,161 @@
+//! What the host tells of its realms.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use cca_abi::rmi::{EntryState, Ripas};
+use realm_host::ledger::{Purpose, RealmId};
+use realm_host::{Host, PageSupply, SmcTransport};
+
+use super::message::{Details, Region, Status};
+use super::server::{Entry, Stage};
+use crate::machine::RealmMachine;
+use crate::pe::HostPe;
+use crate::report::GranuleReport;
+
+/// How many granules each realm has, by what they are for.
+pub(super) type Granules = BTreeMap<RealmId, BTreeMap<&'static str, u64>>;
+
+/// Counts all granules that the monitor has.
+pub(super) fn granules<T: SmcTransport, M: PageSupply>(host: &Host<T, M>) -> Granules {
+    let mut granules = Granules::new();
+    host.for_each_delegated(|_, purpose, realm| {
+        *granules
+            .entry(realm)
+            .or_default()
+            .entry(name(purpose))
+            .or_default() += 1;
+    });
+    granules
+}
+
+/// The account of all realms that there are and were.
+pub(super) fn account<T: SmcTransport, M: PageSupply>(host: &Host<T, M>) -> GranuleReport {
+    let account = host.account();
+    GranuleReport {
+        delegated: account.delegated,
+        returned: account.returned,
+        quarantined: account.quarantined,
+    }
+}
+
+pub(super) fn status<T: SmcTransport, M: PageSupply>(
+    realm: u32,
+    entry: &Entry<'_, T, M>,
+    granules: &Granules,
+    pe: &impl HostPe,
+) -> Status {
+    let now = pe.counter();
+    let microseconds = |ticks: u64| {
+        let microseconds = u128::from(ticks) * 1_000_000 / u128::from(pe.frequency().max(1));
+        u64::try_from(microseconds).unwrap_or(u64::MAX)
+    };
+    let mut status = Status {
+        realm,
+        name: entry.name.clone(),
+        state: entry.state(),
+        vcpus: entry.spec.vcpus,
+        memory: entry.spec.memory,
+        age_us: entry
+            .started
+            .map_or(0, |started| microseconds(now.saturating_sub(started))),
+        run_us: 0,
+        entries: 0,
+        exits: BTreeMap::new(),
+        granules: BTreeMap::new(),
+        outcome: None,
+        error: None,
+    };
+    let Stage::Whole(member) = &entry.stage else {
+        return status;
+    };
+    let machine = &member.machine;
+    status.run_us = microseconds(machine.ran());
+    for rec in machine.recs() {
+        status.entries += rec.entries;
+        for (reason, count) in rec.exits {
+            *status.exits.entry(reason).or_default() += count;
+        }
+    }
+    if let Some(own) = machine.realm_id().and_then(|id| granules.get(&id)) {
+        let named = own.iter().map(|(&name, &count)| (name.to_string(), count));
+        status.granules = named.collect();
+    }
+    if let Some((outcome, error)) = machine.end() {
+        status.outcome = Some(outcome);
+        status.error = error;
+    }
+    status
+}
+
+pub(super) fn details<T: SmcTransport, M: PageSupply>(
+    realm: u32,
+    entry: &Entry<'_, T, M>,
+    granules: &Granules,
+    pe: &impl HostPe,
+) -> Details {
+    let mut details = Details {
+        status: status(realm, entry, granules, pe),
+        spec: entry.spec.clone(),
+        rim: String::new(),
+        recs: Vec::new(),
+        map: Vec::new(),
+        token: None,
+        challenge: None,
+    };
+    if let Stage::Whole(member) = &entry.stage {
+        let report = member.machine.report(GranuleReport::default());
+        details.rim = report.rim;
+        details.recs = report.recs;
+        (details.token, details.challenge) = (report.token, report.challenge);
+        details.map = map(&member.machine);
+    }
+    details
+}
+
+/// A realm's RAM, as the monitor's tables have it.
+fn map<T: SmcTransport, M: PageSupply, C: crate::Console>(
+    machine: &RealmMachine<'_, T, M, C>,
+) -> Vec<Region> {
+    let mut regions: Vec<Region> = Vec::new();
+    machine.for_each_entry(|base, top, entry| {
+        let ripas = match entry.ripas {
+            Ripas::Empty => "empty",
+            Ripas::Ram => "ram",
+            Ripas::Destroyed => "destroyed",
+        };
+        let present = if entry.state == EntryState::Assigned {
+            top - base
+        } else {
+            0
+        };
+        match regions.last_mut() {
+            Some(last) if last.top == base && last.ripas == ripas => {
+                last.top = top;
+                last.present += present;
+            }
+            _ => regions.push(Region {
+                base,
+                top,
+                ripas: ripas.to_string(),
+                present,
+            }),
+        }
+    });
+    regions
+}
+
+const fn name(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::RealmDescriptor => "realm-descriptor",
+        Purpose::RootTable => "root-table",
+        Purpose::Table => "table",
+        Purpose::Data => "data",
+        Purpose::Rec => "rec",
+        Purpose::RecAuxiliary => "rec-auxiliary",
+        Purpose::Parameters => "parameters",
+        Purpose::Run => "run",
+        Purpose::Shared => "shared",
+    }
+}

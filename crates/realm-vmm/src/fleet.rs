@@ -1,0 +1,238 @@
+//! Several realms on the same PEs.
+//!
+//! Every PE calls [`Fleet::run_pe`]. It gives the PE to the realm that has run least among those that have something to run, so realms
+//! share the machine alike however many vCPUs each has. A realm whose vCPUs all wait costs nothing.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use realm_host::{PageSupply, SmcTransport};
+use spin::RwLock;
+
+use crate::console::Console;
+use crate::machine::{RealmMachine, earliest};
+use crate::neighbours::Neighbours;
+use crate::pe::HostPe;
+
+/// What PE 0 does besides running vCPUs.
+pub trait Service {
+    /// Does a bounded amount of it. Says whether there is more to do right away.
+    fn serve(&mut self, pe: &mut impl HostPe) -> bool;
+
+    /// Whether there is something to do, so that PE 0 should leave the vCPU that it runs.
+    fn is_wanted(&self) -> bool;
+}
+
+/// Nothing: what all other PEs do besides running vCPUs.
+#[derive(Debug)]
+pub struct NoService;
+
+impl Service for NoService {
+    fn serve(&mut self, _pe: &mut impl HostPe) -> bool {
+        false
+    }
+
+    fn is_wanted(&self) -> bool {
+        false
+    }
+}
+
+/// A realm of a fleet.
+pub struct Member<'a, T: SmcTransport, M: PageSupply, C: Console> {
+    /// Its number.
+    pub id: u32,
+    /// The realm and its devices.
+    pub machine: RealmMachine<'a, T, M, C>,
+    /// Whether its vCPUs may run.
+    started: AtomicBool,
+    /// The share of the machine that counts as used by it, in ticks.
+    used: AtomicU64,
+}
+
+impl<'a, T: SmcTransport, M: PageSupply, C: Console> Member<'a, T, M, C> {
+    /// A realm that does not run yet.
+    pub fn new(id: u32, machine: RealmMachine<'a, T, M, C>) -> Self {
+        Self {
+            id,
+            machine,
+            started: AtomicBool::new(false),
+            used: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether it has been started.
+    pub fn is_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
+    /// Lets its vCPUs run.
+    pub fn start(&self, pe: &mut impl HostPe) {
+        self.started.store(true, Ordering::Release);
+        pe.kick_others();
+    }
+
+    fn has_ready(&self, now: u64) -> bool {
+        self.is_started() && self.machine.has_ready(now)
+    }
+}
+
+/// A realm that a PE has hold of.
+type Shared<'a, T, M, C> = Arc<Member<'a, T, M, C>>;
+
+/// The realms of a machine.
+pub struct Fleet<'a, T: SmcTransport, M: PageSupply, C: Console> {
+    members: RwLock<Vec<Shared<'a, T, M, C>>>,
+    /// What the realm that has run least had used when it was last chosen: nobody may lag far behind, so that a realm that
+    /// has slept, or is new, does not keep the machine for itself to catch up.
+    floor: AtomicU64,
+    over: AtomicBool,
+}
+
+impl<T: SmcTransport, M: PageSupply, C: Console> Default for Fleet<'_, T, M, C> {
+    fn default() -> Self {
+        Self {
+            members: RwLock::new(Vec::new()),
+            floor: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+        }
+    }
+}
+
+impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
+    /// Runs vCPUs of all realms on this PE until [`Fleet::finish`].
+    pub fn run_pe(&self, pe: &mut impl HostPe, service: &mut impl Service) {
+        while !self.is_over() {
+            pe.acknowledge_interrupts();
+            let more = service.serve(pe);
+            if self.is_over() {
+                break;
+            }
+            let now = pe.counter();
+            match self.next(now, pe) {
+                Some((member, vcpu)) => {
+                    let others = Others {
+                        fleet: self,
+                        me: member.id,
+                        service,
+                        more,
+                    };
+                    member.machine.run_shared(vcpu, &others, pe);
+                    let ran = pe.counter().saturating_sub(now);
+                    member.used.fetch_add(ran, Ordering::Relaxed);
+                    if member.machine.console.is_behind() {
+                        pe.kick_others();
+                    }
+                }
+                None if more => {}
+                None => {
+                    let deadline = self.deadline(None);
+                    pe.wait(deadline);
+                }
+            }
+        }
+        pe.disarm_slice();
+    }
+
+    /// Makes all PEs leave [`Fleet::run_pe`].
+    pub fn finish(&self, pe: &mut impl HostPe) {
+        self.over.store(true, Ordering::Release);
+        pe.kick_others();
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Adds a realm.
+    pub fn add(&self, member: Member<'a, T, M, C>) -> Arc<Member<'a, T, M, C>> {
+        let member = Arc::new(member);
+        let used = self.floor.load(Ordering::Relaxed);
+        member.used.store(used, Ordering::Relaxed);
+        self.members.write().push(Arc::clone(&member));
+        member
+    }
+
+    /// The realm with this number.
+    pub fn get(&self, id: u32) -> Option<Arc<Member<'a, T, M, C>>> {
+        let members = self.members.read();
+        members.iter().find(|member| member.id == id).cloned()
+    }
+
+    /// All realms, in the order in which they were added.
+    pub fn members(&self) -> Vec<Arc<Member<'a, T, M, C>>> {
+        self.members.read().clone()
+    }
+
+    /// Takes a realm out. PEs that run it finish first: [`RealmMachine::teardown`] waits for them.
+    pub fn remove(&self, id: u32) -> Option<Arc<Member<'a, T, M, C>>> {
+        let mut members = self.members.write();
+        let index = members.iter().position(|member| member.id == id)?;
+        Some(members.remove(index))
+    }
+
+    fn next(&self, now: u64, pe: &mut impl HostPe) -> Option<(Shared<'a, T, M, C>, usize)> {
+        // Whoever loses the race for a vCPU of one realm looks at the next.
+        let mut tried = Vec::new();
+        loop {
+            let floor = self.floor.load(Ordering::Relaxed);
+            let candidate = {
+                let members = self.members.read();
+                members
+                    .iter()
+                    .filter(|member| !tried.contains(&member.id))
+                    .filter(|member| member.is_started() && !member.machine.is_stopped())
+                    .filter(|member| member.has_ready(now) || member.machine.time_is_over(now))
+                    .min_by_key(|member| member.used.load(Ordering::Relaxed))
+                    .cloned()
+            }?;
+            let lag = floor.saturating_sub(candidate.machine.slice);
+            let used = candidate.used.fetch_max(lag, Ordering::Relaxed).max(lag);
+            self.floor.fetch_max(used, Ordering::Relaxed);
+            match candidate.machine.next(now, pe) {
+                Some(vcpu) => return Some((candidate, vcpu)),
+                None => tried.push(candidate.id),
+            }
+        }
+    }
+
+    /// When a realm other than `except` wants a PE.
+    fn deadline(&self, except: Option<u32>) -> Option<u64> {
+        let members = self.members.read();
+        members
+            .iter()
+            .filter(|member| Some(member.id) != except && member.is_started())
+            .fold(None, |first, member| {
+                earliest(first, member.machine.deadline())
+            })
+    }
+}
+
+/// What the PE of a vCPU in a fleet is wanted for.
+struct Others<'f, 'a, T: SmcTransport, M: PageSupply, C: Console, S> {
+    fleet: &'f Fleet<'a, T, M, C>,
+    me: u32,
+    service: &'f S,
+    more: bool,
+}
+
+impl<T: SmcTransport, M: PageSupply, C: Console, S: Service> Neighbours
+    for Others<'_, '_, T, M, C, S>
+{
+    fn want(&self, now: u64) -> bool {
+        let members = self.fleet.members.read();
+        self.more
+            || members
+                .iter()
+                .any(|member| member.id != self.me && member.has_ready(now))
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        self.fleet.deadline(Some(self.me))
+    }
+
+    fn is_urgent(&self, _pe: &mut impl HostPe) -> bool {
+        self.service.is_wanted() || self.fleet.is_over()
+    }
+}

@@ -1,0 +1,375 @@
+//! Several realms on the in-process machine, driven through the control channel as the tool does it.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use machine::cpu::GuestCpu;
+use machine::{Config, Machine, Time};
+use realm_guest::demo::GuestPe;
+use realm_vmm::control::frame::{self, FrameReader, Kind};
+use realm_vmm::control::message::{
+    Answer, Call, Details, Event, Outcome, Reply, Request, Spec, State, Status,
+};
+use realm_vmm::report::{self, GranuleReport};
+
+const RAM: u64 = 0x4000_0000;
+
+/// The tool's side.
+struct Tool {
+    stream: UnixStream,
+    reader: FrameReader,
+    next: u64,
+    events: VecDeque<Event>,
+    consoles: Vec<(u32, String)>,
+}
+
+impl Tool {
+    fn new(stream: UnixStream) -> Self {
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        let mut tool = Self {
+            stream,
+            reader: FrameReader::default(),
+            next: 1,
+            events: VecDeque::new(),
+            consoles: Vec::new(),
+        };
+        let Event::Hello { version, pes, .. } = tool.event() else {
+            panic!("the host does not greet");
+        };
+        assert_eq!((version, pes), (realm_vmm::control::VERSION, 2));
+        tool
+    }
+
+    fn send(&mut self, kind: Kind, realm: u32, payload: &[u8]) {
+        let mut bytes = Vec::new();
+        frame::write(kind, realm, 0, payload, &mut bytes);
+        self.stream.write_all(&bytes).unwrap();
+    }
+
+    fn receive(&mut self) -> Option<Reply> {
+        loop {
+            if let Some(frame) = self.reader.take().unwrap() {
+                match frame.kind {
+                    Kind::Reply => return Some(serde_json::from_slice(&frame.payload).unwrap()),
+                    Kind::Event => {
+                        let event = serde_json::from_slice(&frame.payload).unwrap();
+                        self.events.push_back(event);
+                        return None;
+                    }
+                    Kind::Console => {
+                        let text = String::from_utf8(frame.payload).unwrap();
+                        self.consoles.push((frame.realm, text));
+                    }
+                    other => panic!("{other:?} from the host"),
+                }
+                continue;
+            }
+            let mut bytes = [0; 4096];
+            let count = self.stream.read(&mut bytes).unwrap();
+            assert_ne!(count, 0, "the host hung up");
+            self.reader.push(&bytes[..count]);
+        }
+    }
+
+    fn event(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            assert_eq!(self.receive(), None);
+        }
+    }
+
+    fn call(&mut self, call: Call) -> Result<Answer, String> {
+        let id = self.next;
+        self.next += 1;
+        let request = serde_json::to_vec(&Request { id, call }).unwrap();
+        self.send(Kind::Request, 0, &request);
+        loop {
+            if let Some(reply) = self.receive() {
+                assert_eq!(reply.id, id);
+                return match reply.result {
+                    Outcome::Ok(answer) => Ok(answer),
+                    Outcome::Error(error) => Err(error),
+                };
+            }
+        }
+    }
+
+    fn create(&mut self, name: &str, spec: Spec) -> u32 {
+        let name = name.to_owned();
+        match self.call(Call::Create { name, spec }) {
+            Ok(Answer::Created { realm }) => realm,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn contents(&mut self, realm: u32, ipa: u64, bytes: &[u8]) {
+        let mut payload = ipa.to_le_bytes().to_vec();
+        payload.extend_from_slice(bytes);
+        self.send(Kind::Contents, realm, &payload);
+    }
+
+    /// A whole realm, not started.
+    fn realm(&mut self, name: &str, spec: Spec) -> u32 {
+        let realm = self.create(name, spec);
+        self.contents(realm, RAM, &[7; 5000]);
+        match self.call(Call::Activate { realm }) {
+            Ok(Answer::Activated { rim, .. }) => assert_eq!(rim.len(), 64),
+            other => panic!("{other:?}"),
+        }
+        realm
+    }
+
+    fn done(&mut self, call: Call) {
+        assert_eq!(self.call(call), Ok(Answer::Done));
+    }
+
+    fn list(&mut self) -> (Vec<Status>, GranuleReport) {
+        match self.call(Call::List) {
+            Ok(Answer::Realms {
+                realms, granules, ..
+            }) => (realms, granules),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn inspect(&mut self, realm: u32) -> Details {
+        match self.call(Call::Inspect { realm }) {
+            Ok(Answer::Realm { details }) => *details,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn stopped(&mut self, realm: u32) -> (report::Outcome, Option<String>) {
+        match self.event() {
+            Event::Stopped {
+                realm: which,
+                outcome,
+                error,
+            } => {
+                assert_eq!(which, realm);
+                (outcome, error)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn spec(vcpus: u32) -> Spec {
+    Spec {
+        vcpus,
+        memory: 8 << 20,
+        sve_bits: 0,
+        entry: RAM,
+        arguments: [RAM, 8 << 20, 0x0900_0000, 0, 0, 0, 0, 0],
+        lines: true,
+        time_limit_ms: 60_000,
+        devices: Vec::new(),
+    }
+}
+
+/// Runs `script` against a host with two processing elements, on which realms run `program`; everything must have come back at the end.
+fn with_host(install: impl FnOnce(&Machine), script: impl FnOnce(&mut Tool)) {
+    let machine = Machine::new(Config {
+        pes: 2,
+        dram_bytes: 256 << 20,
+        time: Time::Real,
+        ..Config::default()
+    });
+    install(&machine);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    thread::scope(|scope| {
+        let machine = &machine;
+        let host = scope.spawn(move || machine.serve(theirs.try_clone().unwrap(), theirs));
+        let mut tool = Tool::new(ours);
+        script(&mut tool);
+        drop(tool);
+        assert!(host.join().unwrap(), "{:?}", machine.failure());
+    });
+    assert_eq!(machine.failure(), None);
+    assert_eq!(machine.supply().in_use(), 0);
+}
+
+fn spin(guest: &GuestCpu) {
+    loop {
+        guest.read(RAM);
+    }
+}
+
+#[test]
+fn demonstration_realms_run_side_by_side_and_leave_nothing() {
+    with_host(Machine::install_demo, |tool| {
+        let realms = [1, 2, 4].map(|vcpus| tool.realm("demo", spec(vcpus)));
+        assert_eq!(realms, [1, 2, 3]);
+        for realm in realms {
+            tool.done(Call::Start { realm });
+        }
+        let mut ended = Vec::new();
+        for _ in realms {
+            match tool.event() {
+                Event::Stopped {
+                    realm,
+                    outcome: report::Outcome::Ok,
+                    error: None,
+                } => ended.push(realm),
+                other => panic!("{other:?}"),
+            }
+        }
+        ended.sort_unstable();
+        assert_eq!(ended, realms);
+        for realm in realms {
+            let text: String = tool
+                .consoles
+                .iter()
+                .filter(|(from, _)| *from == realm)
+                .map(|(_, text)| text.as_str())
+                .collect();
+            assert!(text.contains("demo: done"), "{text}");
+            let details = tool.inspect(realm);
+            assert_eq!(details.status.state, State::Stopped);
+            assert!(details.token.is_some());
+            match tool.call(Call::Remove { realm }) {
+                Ok(Answer::Removed { report }) => {
+                    assert_eq!(report.outcome, report::Outcome::Ok);
+                    assert_eq!(report.recs.len(), details.spec.vcpus as usize);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let (realms, granules) = tool.list();
+        assert_eq!(realms, []);
+        assert_eq!(granules.delegated, granules.returned);
+        tool.done(Call::Shutdown);
+    });
+}
+
+#[test]
+fn a_realm_that_never_rests_is_paused_inspected_stopped_and_removed_while_others_run() {
+    with_host(
+        |machine| machine.install(RAM, Arc::new(spin)),
+        |tool| {
+            let (first, second) = (tool.realm("first", spec(1)), tool.realm("second", spec(1)));
+            assert!(
+                tool.call(Call::Pause { realm: first })
+                    .unwrap_err()
+                    .contains("not started")
+            );
+            tool.done(Call::Start { realm: first });
+            tool.done(Call::Start { realm: second });
+            assert!(
+                tool.call(Call::Start { realm: first })
+                    .unwrap_err()
+                    .contains("already")
+            );
+            assert!(
+                tool.call(Call::Remove { realm: first })
+                    .unwrap_err()
+                    .contains("running")
+            );
+            tool.done(Call::Pause { realm: first });
+            let before = tool.inspect(first);
+            let other = tool.inspect(second);
+            thread::sleep(Duration::from_millis(100));
+            let after = tool.inspect(first);
+            assert_eq!(after.status.state, State::Paused);
+            assert_eq!(before.status.entries, after.status.entries);
+            assert!(tool.inspect(second).status.run_us > other.status.run_us);
+            tool.done(Call::Resume { realm: first });
+            thread::sleep(Duration::from_millis(100));
+            assert!(tool.inspect(first).status.run_us > after.status.run_us);
+
+            let details = tool.inspect(first);
+            assert_eq!(details.status.granules["rec"], 1);
+            assert_eq!(details.status.granules["data"], 2);
+            assert_eq!(details.map.len(), 1);
+            assert_eq!(
+                (
+                    details.map[0].base,
+                    details.map[0].top,
+                    details.map[0].present
+                ),
+                (RAM, RAM + (8 << 20), 8192)
+            );
+            assert_eq!(details.map[0].ripas, "ram");
+
+            tool.done(Call::Stop { realm: first });
+            assert_eq!(tool.stopped(first).0, report::Outcome::Stopped);
+            assert!(matches!(
+                tool.call(Call::Remove { realm: first }),
+                Ok(Answer::Removed { .. })
+            ));
+            let (realms, granules) = tool.list();
+            assert_eq!(realms.len(), 1);
+            assert_eq!(realms[0].state, State::Running);
+            assert!(granules.returned < granules.delegated);
+            tool.done(Call::Shutdown);
+        },
+    );
+}
+
+#[test]
+fn what_cannot_be_is_refused_and_leaves_nothing() {
+    with_host(Machine::install_demo, |tool| {
+        let refused = |tool: &mut Tool, call: Call, words: &str| {
+            let error = tool.call(call).unwrap_err();
+            assert!(error.contains(words), "{words:?} in {error:?}");
+        };
+        refused(tool, Call::Start { realm: 9 }, "no realm 9");
+        let create = |spec| Call::Create {
+            name: String::new(),
+            spec,
+        };
+        refused(tool, create(spec(0)), "at least one vCPU");
+        let too_large = Spec {
+            memory: 1 << 50,
+            ..spec(1)
+        };
+        refused(tool, create(too_large), "no size");
+        // Contents that overlap, or lie outside, make the realm useless.
+        for (first, second) in [
+            (RAM + 4096, RAM),
+            (RAM, RAM),
+            (RAM, RAM + (8 << 20)),
+            (0, 0),
+        ] {
+            let realm = tool.create("bad", spec(1));
+            tool.contents(realm, first, &[1; 100]);
+            tool.contents(realm, second, &[1; 100]);
+            refused(tool, Call::Activate { realm }, "an image of 100 bytes");
+            refused(tool, Call::Activate { realm }, "no realm");
+        }
+        // One that is never completed goes, too.
+        let realm = tool.create("unfinished", spec(1));
+        refused(tool, Call::Start { realm }, "not active");
+        tool.done(Call::Remove { realm });
+        tool.send(Kind::Request, 0, br#"{"id":77,"request":"dance"}"#);
+        let reply = loop {
+            if let Some(reply) = tool.receive() {
+                break reply;
+            }
+        };
+        assert_eq!(reply.id, 77);
+        assert!(matches!(reply.result, Outcome::Error(error) if error.contains("dance")));
+        let (realms, granules) = tool.list();
+        assert_eq!((realms.len(), granules.delegated), (0, granules.returned));
+    });
+}
+
+#[test]
+fn a_tool_that_hangs_up_leaves_no_realm_behind() {
+    with_host(
+        |machine| machine.install(RAM, Arc::new(spin)),
+        |tool| {
+            let realm = tool.realm("lost", spec(1));
+            tool.done(Call::Start { realm });
+            tool.create("half", spec(2));
+        },
+    );
+}
