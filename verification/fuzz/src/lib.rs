@@ -16,5 +16,6 @@ pub mod script;
 mod stage;
 pub mod stress;
 pub mod token;
+pub mod virtio;
 
 pub use hand::{Hand, inputs};

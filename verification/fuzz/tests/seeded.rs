@@ -50,6 +50,11 @@ fn damaged_tokens_are_refused() {
 }
 
 #[test]
+fn hostile_drivers_stop_only_their_devices() {
+    each(fuzz::virtio::run, 8, 4000, 600);
+}
+
+#[test]
 fn realms_come_and_go_on_all_pes_at_once() {
     let work = fuzz::stress::run(3, fuzz::stress::Until::Realms(8));
     assert_eq!(work.realms, 24);
