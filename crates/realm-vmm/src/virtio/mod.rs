@@ -5,7 +5,7 @@
 //! | [`console()`] | `VIRTIO_CONSOLE_F_SIZE`; one port | receive 64, transmit 64 | [`ConsolePort`]: bytes out and in, the terminal's size |
 //! | [`block()`] | `VIRTIO_BLK_F_FLUSH`, `F_RO`, `F_BLK_SIZE`, `F_SEG_MAX`; read, write, flush, get id | 128 | [`DiskPort`]: requests with tags, answered later, in any order |
 //! | [`network()`] | `VIRTIO_NET_F_MAC`; no offloads | receive 128, transmit 128 | [`NetworkPort`]: frames out and in |
-//! | [`entropy()`] | | 16 | an [`EntropySource`] |
+//! | [`entropy()`] | | 16 | an [`EntropySource`], such as [`Seeded`] |
 //!
 //! All of them offer `VIRTIO_F_VERSION_1`, without which none works, and `VIRTIO_F_ACCESS_PLATFORM`: a realm's driver can only share what it
 //! has copied to memory that it has made shared. A driver that does not accept it works if its memory is shared anyway. Not
@@ -17,6 +17,8 @@
 //! A constructor makes a device, to put into [`Slots`], and a port, which is the host's side of it. Accesses of the realm go to
 //! [`Slots::read`] and [`Slots::write`]. Whoever gave a port something, or took output from it, calls [`Slots::poll`] afterwards,
 //! and only then does the realm see it. Both tell the levels of interrupt lines.
+//!
+//! A device tree says `dma-coherent` of each device: what a driver shares is cached memory for the host, too.
 //!
 //! No device calls the host, but for an [`EntropySource`]: what goes out waits in its port. The lock of a device is taken before that of its
 //! port, nothing is called while a port is locked, and users of ports hold no device, so the order of locks has no circle.
@@ -45,7 +47,7 @@ pub use block::{
 pub use chain::{Buffer, Chain};
 pub use console::{Console, ConsolePort, Overflow, ROOM as CONSOLE_ROOM, console};
 pub use disk_port::{DiskAnswer, DiskError, DiskPort, DiskRequest, Operation};
-pub use entropy::{Entropy, EntropySource, LARGEST_ANSWER, entropy};
+pub use entropy::{Entropy, EntropySource, LARGEST_ANSWER, Seeded, entropy};
 pub use fault::Fault;
 pub use network::{
     FrameCounts, LONGEST_FRAME, Network, NetworkPort, SHORTEST_FRAME, WAITING_FRAMES, network,
