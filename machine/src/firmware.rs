@@ -7,8 +7,8 @@ use aarch64_formats::gpt::ProtectedSpace;
 use cca_abi::el3::{self, INTERFACE_VERSION, boot_code, manifest::Manifest};
 use cca_abi::firmware::PlatformIdentity;
 use cca_abi::smccc::Registers;
-use realm_monitor::Monitor;
 use realm_monitor::granule::{Bank, Banks};
+use realm_monitor::{Monitor, strict};
 use realm_token::development;
 use root_monitor::gpt::Gpt;
 use root_monitor::memory::{Range, Ranges};
@@ -54,6 +54,8 @@ pub(crate) struct Firmware {
     /// R-EL2, once it has booted.
     pub(crate) monitor: OnceLock<Monitor<RealmPlatform>>,
     board: Arc<Board>,
+    /// Whether the realm monitor is the strict one.
+    strict: bool,
 }
 
 impl Firmware {
@@ -62,7 +64,12 @@ impl Firmware {
     /// # Panics
     ///
     /// If the root monitor refuses this machine.
-    pub(crate) fn new(board: &Arc<Board>, dram: u64, identity: Option<Identity>) -> Self {
+    pub(crate) fn new(
+        board: &Arc<Board>,
+        dram: u64,
+        identity: Option<Identity>,
+        strict: bool,
+    ) -> Self {
         let space = ProtectedSpace::TIB_1;
         let (level0, level1) = (board.protection.0.words(), board.protection.1.words());
         let gpt = Gpt::new(space, level0, level1, LEVEL1_BASE).expect("the storage fits the space");
@@ -113,6 +120,7 @@ impl Firmware {
             root: Arc::new(root),
             monitor: OnceLock::new(),
             board: Arc::clone(board),
+            strict,
         }
     }
 
@@ -173,7 +181,12 @@ impl Firmware {
             root: Arc::clone(&self.root),
             board: Arc::clone(&self.board),
             states,
-            features: features(),
+            features: if self.strict {
+                strict::features(&features())
+            } else {
+                features()
+            },
+            strict: self.strict,
             attestation: OnceLock::new(),
         };
         let monitor = Monitor::new(platform, banks).expect("there is a state for each granule");

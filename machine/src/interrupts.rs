@@ -7,8 +7,6 @@ use crate::clock::Clock;
 /// The interrupts for the host on one processing element.
 pub(crate) struct Lines {
     kicked: AtomicBool,
-    /// Something that is not for the host, and that the host cannot see.
-    disturbed: AtomicBool,
     slice: AtomicU64,
 }
 
@@ -20,7 +18,6 @@ impl Lines {
     pub(crate) fn new() -> Self {
         Self {
             kicked: AtomicBool::new(false),
-            disturbed: AtomicBool::new(false),
             slice: AtomicU64::new(NEVER),
         }
     }
@@ -29,11 +26,6 @@ impl Lines {
     pub(crate) fn kick(&self, clock: &Clock) {
         self.kicked.store(true, Ordering::SeqCst);
         clock.notify();
-    }
-
-    /// Makes an interrupt pending that goes away by itself, or lets it go away.
-    pub(crate) fn disturb(&self, pending: bool) {
-        self.disturbed.store(pending, Ordering::SeqCst);
     }
 
     /// Sets the timer to a counter value, or to [`NEVER`].
@@ -48,9 +40,7 @@ impl Lines {
 
     /// Whether an interrupt for the host is pending.
     pub(crate) fn pending(&self, clock: &Clock) -> bool {
-        self.kicked.load(Ordering::SeqCst)
-            || self.disturbed.load(Ordering::SeqCst)
-            || clock.now() >= self.slice()
+        self.kicked.load(Ordering::SeqCst) || clock.now() >= self.slice()
     }
 
     /// Takes what is pending: the kick, and the timer if it has fired.

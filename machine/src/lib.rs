@@ -24,7 +24,6 @@ mod monitor_platform;
 mod protection;
 mod snapshot;
 mod storage;
-mod strict;
 mod supply;
 
 pub use clock::{FREQUENCY, Time};

@@ -9,7 +9,7 @@ use cca_abi::psci::{Function, code};
 use cca_abi::smccc::{NOT_SUPPORTED, Registers};
 use realm_host::{PageSize, SmcTransport};
 use realm_monitor::Monitor;
-use realm_monitor::granule::GranuleState;
+use realm_monitor::strict::{self, Strictness};
 use root_monitor::{Action, World};
 
 use crate::board::{Board, NoAccess};
@@ -22,7 +22,6 @@ use crate::memory::{GRANULE_SIZE, WORDS};
 use crate::monitor_platform::{RealmPlatform, current, on};
 use crate::protection::{Gpi, PhysicalAddressSpace};
 use crate::snapshot::{GranuleSnapshot, Snapshot};
-use crate::strict::{self, Strict};
 use crate::supply::Supply;
 
 /// What a machine is made of.
@@ -60,7 +59,7 @@ struct Inner {
     supply: Supply,
     taken: Vec<AtomicBool>,
     /// The second realm monitor, if that is the one that the host sees.
-    strict: Option<Strict>,
+    strict: Option<Strictness>,
 }
 
 /// What a thread unwinds with because something else on its machine has panicked.
@@ -91,14 +90,15 @@ impl Machine {
         Self::with_monitor(config, None, None)
     }
 
-    /// The same machine with another realm monitor: it asks for 16 auxiliary granules per REC, changes RIPAS one table
-    /// entry at a time, takes not all of the memory, and has RECs come back for nothing.
+    /// The same machine with another realm monitor, that of [`realm_monitor::strict`]: it asks for 16 auxiliary granules
+    /// per REC, takes not all of the memory, changes RIPAS one table entry at a time, has RECs come back for nothing,
+    /// and offers no more than it must.
     ///
     /// # Panics
     ///
     /// As for [`Machine::new`].
     pub fn strict(config: Config) -> Self {
-        Self::with_monitor(config, Some(Strict::default()), Some(identity()))
+        Self::with_monitor(config, Some(Strictness::new()), Some(identity()))
     }
 
     /// Whether the realm monitor accepts, as far as its place goes, that the granule at `pa` is delegated.
@@ -108,7 +108,7 @@ impl Machine {
 
     fn with_monitor(
         config: Config,
-        strict: Option<Strict>,
+        strict: Option<Strictness>,
         identity: Option<root_monitor::Identity>,
     ) -> Self {
         let Config {
@@ -126,7 +126,7 @@ impl Machine {
             pes,
             Clock::new(time),
         ));
-        let firmware = Firmware::new(&board, dram_bytes, identity);
+        let firmware = Firmware::new(&board, dram_bytes, identity, strict.is_some());
         let supply = Supply::new(
             Arc::clone(&board),
             page_size,
@@ -319,10 +319,7 @@ impl Inner {
         on(&self.board, pe, || {
             match self.firmware.root.smc(pe, World::NonSecure, registers) {
                 Action::Return => {}
-                Action::Switch(World::Realm) => match &self.strict {
-                    None => self.realm_world(pe, registers),
-                    Some(strict) => strict.call(&OnPe { inner: self, pe }, registers),
-                },
+                Action::Switch(World::Realm) => self.realm_world(pe, registers),
                 Action::Suspend => {
                     let Board { clock, pes, .. } = &*self.board;
                     clock.wait(pes[pe].lines.slice(), || pes[pe].lines.pending(clock));
@@ -343,7 +340,10 @@ impl Inner {
         let mut call = Registers([0xDEAD_DEAD_DEAD_DEAD; 18]);
         call.0[..8].copy_from_slice(&registers.0[..8]);
         let mut element = Element::new(Arc::clone(&self.board), pe);
-        self.monitor().handle_rmi(&mut element, &mut call);
+        match &self.strict {
+            None => self.monitor().handle_rmi(&mut element, &mut call),
+            Some(strict) => strict.handle_rmi(self.monitor(), &mut element, &mut call),
+        };
         drop(element);
         let mut answer = Registers::call(RMI_REQ_COMPLETE, &call.0[..5]);
         let action = self.firmware.root.smc(pe, World::Realm, &mut answer);
@@ -353,51 +353,6 @@ impl Inner {
             "RMM_RMI_REQ_COMPLETE"
         );
         registers.0[..5].copy_from_slice(&answer.0[..5]);
-    }
-}
-
-/// The machine beneath the second realm monitor, on one of its processing elements.
-struct OnPe<'m> {
-    inner: &'m Inner,
-    pe: usize,
-}
-
-impl strict::Beneath for OnPe<'_> {
-    fn call(&self, registers: &mut Registers) {
-        let mut answer = *registers;
-        self.inner.realm_world(self.pe, &mut answer);
-        *registers = answer;
-    }
-
-    fn interrupt(&self, pending: bool) {
-        self.inner.board.pes[self.pe].lines.disturb(pending);
-    }
-
-    fn state(&self, pa: u64) -> Option<GranuleState> {
-        self.inner.monitor().granule_state(pa)
-    }
-
-    fn read(&self, pa: u64) -> Option<u64> {
-        self.cell(pa)
-            .map(|(page, word)| page[word].load(Ordering::Relaxed))
-    }
-
-    fn write(&self, pa: u64, value: u64) {
-        if let Some((page, word)) = self.cell(pa) {
-            page[word].store(value, Ordering::Relaxed);
-        }
-    }
-}
-
-impl OnPe<'_> {
-    fn cell(&self, pa: u64) -> Option<(&crate::memory::Page, usize)> {
-        let page = pa & !(GRANULE_SIZE - 1);
-        let page = self
-            .inner
-            .board
-            .page(page, PhysicalAddressSpace::NonSecure)
-            .ok()?;
-        Some((page, (pa % GRANULE_SIZE) as usize / 8))
     }
 }
 

@@ -9,6 +9,7 @@ use cca_abi::el3;
 use cca_abi::smccc::Registers;
 use realm_monitor::attestation::{Attestation, RootServices};
 use realm_monitor::platform::{AccessFault, CpuFeatures, Granule, IdRegisters, TlbScope};
+use realm_monitor::strict;
 use root_monitor::{Action, RootMonitor, World};
 
 use crate::board::{Board, NoAccess};
@@ -95,6 +96,8 @@ pub struct RealmPlatform {
     pub(crate) states: Storage<AtomicU16>,
     /// What the processing elements can do.
     pub(crate) features: CpuFeatures,
+    /// Whether the realm monitor is the strict one.
+    pub(crate) strict: bool,
     /// What the realm monitor attests with, from the moment at which it is first asked for: most runs of a machine
     /// attest nothing.
     pub(crate) attestation: OnceLock<Option<Attestation>>,
@@ -237,6 +240,9 @@ impl realm_monitor::platform::Platform for RealmPlatform {
     }
 
     fn gtsi_delegate(&self, pa: u64) -> Result<(), i64> {
+        if self.strict && !strict::takes(pa) {
+            return Err(el3::code::BAD_PAS);
+        }
         self.service(el3::Command::GtsiDelegate, pa)
     }
 
@@ -259,6 +265,18 @@ impl realm_monitor::platform::Platform for RealmPlatform {
 
     fn cpu(&self) -> &CpuFeatures {
         &self.features
+    }
+
+    fn least_aux_granules(&self) -> u64 {
+        if self.strict { strict::AUX_GRANULES } else { 0 }
+    }
+
+    fn most_ripas_entries(&self) -> u64 {
+        if self.strict {
+            strict::RIPAS_ENTRIES
+        } else {
+            u64::MAX
+        }
     }
 
     fn attestation(&self) -> Option<&Attestation> {

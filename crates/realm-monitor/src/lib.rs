@@ -17,5 +17,6 @@ pub mod rec;
 mod rsi;
 pub mod rtt;
 mod smc;
+pub mod strict;
 
 pub use monitor::Monitor;

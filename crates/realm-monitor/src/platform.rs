@@ -176,6 +176,17 @@ pub trait Platform: Sync {
     /// The capabilities of the PEs.
     fn cpu(&self) -> &CpuFeatures;
 
+    /// Fewest auxiliary granules that a REC takes, 0 to 16. More than the monitor has a use for, where a REC has to carry
+    /// what only the platform knows of.
+    fn least_aux_granules(&self) -> u64 {
+        0
+    }
+
+    /// Most table entries, at least one, that a command which changes RIPAS works on before it answers the host.
+    fn most_ripas_entries(&self) -> u64 {
+        u64::MAX
+    }
+
     /// What the monitor attests with; `None` if EL3 has given it nothing.
     fn attestation(&self) -> Option<&Attestation> {
         None

@@ -18,6 +18,9 @@ use crate::{Failure, Host};
 /// An IPA whose RIPAS is RAM in an active realm, and where nothing is mapped.
 const UNPOPULATED: u64 = 0x10_0000_0000;
 
+/// So many stretches of memory are tried before there is none that can be delegated.
+const ATTEMPTS: usize = 8;
+
 /// A state of a granule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -113,24 +116,53 @@ impl<'h> Fixture<'h> {
 
     /// A fresh delegated granule.
     pub fn delegated(&mut self) -> u64 {
-        let pa = self.non_secure();
+        self.delegated_contiguous(1)
+    }
+
+    /// A fresh Non-secure granule that can be delegated: it has been before.
+    pub fn delegable(&mut self) -> u64 {
+        let pa = self.delegated();
         self.call(
-            Command::GranuleDelegate,
-            granule_delegate::Input { addr: pa }.encode(),
+            Command::GranuleUndelegate,
+            granule_undelegate::Input { addr: pa }.encode(),
         );
         pa
     }
 
     /// Fresh delegated granules in a row, aligned to their total size.
+    ///
+    /// Not all memory can be delegated, and only the RMM knows which (RMI_GRANULE_DELEGATE, `gran_gpt`): what it refuses
+    /// is set aside until the end, and other memory takes its place.
     pub fn delegated_contiguous(&mut self, granules: u64) -> u64 {
-        let base = self.non_secure_contiguous(granules);
-        for pa in (0..granules).map(|i| base + i * 4096) {
-            self.call(
-                Command::GranuleDelegate,
-                granule_delegate::Input { addr: pa }.encode(),
-            );
+        let mut refusals = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let base = self.non_secure_contiguous(granules);
+            let refused = (0..granules)
+                .map(|i| base + i * 4096)
+                .find_map(|pa| self.delegate(pa).err());
+            match refused {
+                None => return base,
+                Some(x0) => refusals.push(x0),
+            }
         }
-        base
+        let last = refusals.last().copied().unwrap_or_default();
+        self.fail(&format!(
+            "RMI_GRANULE_DELEGATE: {ATTEMPTS} times, at last {}",
+            RmiResult(last)
+        ));
+        0
+    }
+
+    /// Tries to delegate a Non-secure granule: X0 of the refusal.
+    fn delegate(&mut self, pa: u64) -> Result<(), u64> {
+        let call = granule_delegate::Input { addr: pa }.encode();
+        let mut results = call;
+        self.host.smc(&mut results);
+        if results.0[0] != 0 {
+            return Err(results.0[0]);
+        }
+        self.succeeded(Command::GranuleDelegate, &call, &results);
+        Ok(())
     }
 
     /// Fresh Non-secure granules in a row, aligned to their total size.

@@ -105,6 +105,12 @@ pub trait Host {
         0
     }
 
+    /// Whether the RMM is ours as it is shipped. Where it is not, scenarios expect what the specification asks of every
+    /// RMM, and no more.
+    fn has_own_monitor(&self) -> bool {
+        true
+    }
+
     /// A digest of the whole state behind the interface, where the machine can give one: every granule's
     /// state, granule protection, and the content of everything that is not Non-secure.
     fn snapshot(&self) -> Option<u64>;

@@ -4,7 +4,9 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use cca_abi::explain::{RmiResult, Syndrome};
-use cca_abi::rmi::run::{ENTER_WORDS, EXIT, EXIT_WORDS, ExitReason, RecEnter, RecExit};
+use cca_abi::rmi::run::{
+    ENTER_WORDS, EXIT, EXIT_WORDS, ExitReason, RecEnter, RecExit, enter_flags,
+};
 use cca_abi::rmi::{
     Command, data_create, data_create_unknown, realm_activate, rec_enter, rtt_init_ripas,
 };
@@ -128,7 +130,7 @@ impl Puppet {
                 fixture.fail(&format!("RMI_REC_ENTER: {}", RmiResult(x0)));
                 return exit;
             }
-            enter.flags = 0;
+            enter.flags &= enter_flags::TRAP_WFI | enter_flags::TRAP_WFE;
             last = exit;
             match ExitReason::decode(exit.exit_reason) {
                 Some(ExitReason::Irq) => fixture.host().take_interrupts(),
@@ -146,6 +148,28 @@ impl Puppet {
             last.cntv_ctl
         ));
         last
+    }
+
+    /// Enters a REC until it comes back with something that is not an interrupt, a page to be populated included.
+    pub fn run_to_page(
+        &self,
+        fixture: &mut Fixture<'_>,
+        index: usize,
+        enter: &RecEnter,
+    ) -> RecExit {
+        for _ in 0..PATIENCE {
+            let (x0, exit) = self.enter(fixture, index, enter);
+            if x0 != 0 {
+                fixture.fail(&format!("RMI_REC_ENTER: {}", RmiResult(x0)));
+                return exit;
+            }
+            if ExitReason::decode(exit.exit_reason) != Some(ExitReason::Irq) {
+                return exit;
+            }
+            fixture.host().take_interrupts();
+        }
+        fixture.fail("nothing but interrupts");
+        RecExit::default()
     }
 
     fn is_missing_page(&self, fixture: &Fixture<'_>, exit: &RecExit) -> bool {

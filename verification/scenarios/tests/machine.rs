@@ -21,9 +21,35 @@ const PUPPET: u64 = 0x4000_0000;
 /// Where that program has the vCPUs start that it turns on.
 const SECONDARY: u64 = PUPPET + SECONDARY_OFFSET;
 
+/// A machine that scenarios run on.
+#[derive(Clone, Copy)]
+struct Kind {
+    boot: fn(Config) -> Machine,
+    /// Whether there is a key to attest with.
+    attests: bool,
+    /// Whether the realm monitor is ours, as it is.
+    own_monitor: bool,
+}
+
+const USUAL: Kind = Kind {
+    boot: Machine::new,
+    attests: true,
+    own_monitor: true,
+};
+const WITHOUT_IDENTITY: Kind = Kind {
+    boot: Machine::without_identity,
+    attests: false,
+    ..USUAL
+};
+const STRICT: Kind = Kind {
+    boot: Machine::strict,
+    own_monitor: false,
+    ..USUAL
+};
+
 struct ScenarioHost {
     machine: Machine,
-    attests: bool,
+    kind: Kind,
     pe: RefCell<HostPe>,
     /// Calls for the other PE, and their results.
     elsewhere: (Sender<Registers>, Receiver<Registers>),
@@ -34,19 +60,13 @@ struct ScenarioHost {
 }
 
 impl ScenarioHost {
-    /// With or without a key to attest with.
-    fn new(attests: bool) -> Self {
-        let config = Config {
+    fn new(kind: Kind) -> Self {
+        let machine = (kind.boot)(Config {
             pes: 2,
-            dram_bytes: 64 << 20,
+            dram_bytes: 128 << 20,
             page_size: PageSize::Size4K,
             time: Time::Real,
-        };
-        let machine = if attests {
-            Machine::new(config)
-        } else {
-            Machine::without_identity(config)
-        };
+        });
         machine.install(
             PUPPET,
             Arc::new(|pe| puppet::run(pe, PUPPET + PROGRAM_SIZE)),
@@ -80,7 +100,7 @@ impl ScenarioHost {
         machine.give_to_secure_world(foreign);
         Self {
             machine,
-            attests,
+            kind,
             pe: RefCell::new(pe),
             elsewhere: (call, results),
             foreign,
@@ -155,7 +175,7 @@ impl Host for ScenarioHost {
     }
 
     fn attests(&self) -> bool {
-        self.attests
+        self.kind.attests
     }
 
     fn platform_key(&self) -> Option<[u8; PUBLIC_KEY_SIZE]> {
@@ -179,6 +199,10 @@ impl Host for ScenarioHost {
         }
     }
 
+    fn has_own_monitor(&self) -> bool {
+        self.kind.own_monitor
+    }
+
     fn snapshot(&self) -> Option<u64> {
         let snapshot = self.machine.snapshot();
         let mut known = self.snapshots.borrow_mut();
@@ -192,8 +216,8 @@ impl Host for ScenarioHost {
 
 /// Runs the scenarios that `choose` takes on a new machine: how many passed. SCENARIO in the environment, a part of their
 /// names, takes fewer; then nothing can be said about how many there must be.
-fn run(attests: bool, choose: impl Fn(&Scenario) -> bool) -> Option<usize> {
-    let host = ScenarioHost::new(attests);
+fn run(kind: Kind, choose: impl Fn(&Scenario) -> bool) -> Option<usize> {
+    let host = ScenarioHost::new(kind);
     let mut failures = Vec::new();
     let only = std::env::var("SCENARIO").ok();
     let summary = run_some(
@@ -227,7 +251,16 @@ fn run(attests: bool, choose: impl Fn(&Scenario) -> bool) -> Option<usize> {
 
 #[test]
 fn all_scenarios_hold_on_the_in_process_machine() {
-    let passed = run(true, |_| true);
+    let passed = run(USUAL, |_| true);
+    assert!(
+        passed.is_none_or(|passed| passed > 300),
+        "only {passed:?} scenarios ran"
+    );
+}
+
+#[test]
+fn all_scenarios_hold_above_the_strict_monitor() {
+    let passed = run(STRICT, |_| true);
     assert!(
         passed.is_none_or(|passed| passed > 300),
         "only {passed:?} scenarios ran"
@@ -236,6 +269,8 @@ fn all_scenarios_hold_on_the_in_process_machine() {
 
 #[test]
 fn scenarios_without_a_key_hold_on_a_machine_without_identity() {
-    let passed = run(false, |scenario| scenario.needs() == Needs::NoKey);
+    let passed = run(WITHOUT_IDENTITY, |scenario| {
+        scenario.needs() == Needs::NoKey
+    });
     assert!(passed != Some(0), "no scenario ran");
 }

@@ -114,7 +114,8 @@ fn commit<P: Platform>(monitor: &Monitor<P>, plan: Plan<'_>) -> Output {
     }
     let rd = rd.into_use::<Rd>();
     let realm = rd.realm(platform);
-    realm.initialise(&params, level, stage2, auxiliary_granules(&params));
+    let aux_count = auxiliary_granules(&params).max(platform.least_aux_granules());
+    realm.initialise(&params, level, stage2, aux_count);
     let algorithm = match HashAlgorithm::decode(params.hash_algo) {
         Some(algorithm) => algorithm,
         None => unreachable!("checked: {}", params.hash_algo),

@@ -59,7 +59,8 @@ fn check<'m, P: Platform>(
     }
     // The specification's scan passes over ASSIGNED entries, although it refuses one that comes first. Stopping in
     // front of each is the reading under which no page changes its RIPAS by a command that is not about pages.
-    let end = walk.skip_while(platform, input.base, input.top, Entry::is_unassigned);
+    let top = walk.at_most(input.base, input.top, platform.most_ripas_entries());
+    let end = walk.skip_while(platform, input.base, top, Entry::is_unassigned);
     if end == input.base {
         return Err(Failed::at_level(Condition::NoProgress, walk.level));
     }

@@ -79,7 +79,8 @@ fn check<'m, P: Platform>(
     }
     // Success without progress, which the specification has for an entry that is as requested already, would make
     // the host call again and again; so no progress is always an error.
-    let end = walk.skip_ripas(platform, input.base, input.top, change_destroyed);
+    let top = walk.at_most(input.base, input.top, platform.most_ripas_entries());
+    let end = walk.skip_ripas(platform, input.base, top, change_destroyed);
     if end <= input.base {
         return Err(Failed::at_level(Condition::NoProgress, walk.level));
     }

@@ -52,6 +52,13 @@ impl Walk<'_> {
         at.min(top)
     }
 
+    /// The end of the range from `base` to `top`, or of its first `entries` entries if it has more.
+    #[must_use]
+    pub fn at_most(&self, base: u64, top: u64, entries: u64) -> u64 {
+        let size = stage2::entry_size(self.level);
+        top.min((base & !(size - 1)).saturating_add(size.saturating_mul(entries)))
+    }
+
     /// The end of the range from `base` to at most `top` that a RIPAS change can process: it stops in front of a
     /// TABLE entry and, unless `change_destroyed`, of one whose RIPAS is DESTROYED.
     #[must_use]

@@ -11,7 +11,7 @@ use crate::fixture::State;
 pub(super) fn cases(cases: &mut Vec<Case>) {
     Of::new(cases, Command::GranuleDelegate, |fixture| {
         granule_delegate::Input {
-            addr: fixture.non_secure(),
+            addr: fixture.delegable(),
         }
         .encode()
     })

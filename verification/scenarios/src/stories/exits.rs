@@ -162,8 +162,7 @@ fn shared_memory(fixture: &mut Fixture<'_>) {
 fn unpopulated(fixture: &mut Fixture<'_>) {
     let puppet = Puppet::new(fixture, 1);
     let enter = Puppet::order(Operation::Write, &[FREE_PAGE + 0x123 * 8, 7]);
-    let (x0, exit) = puppet.enter(fixture, 0, &enter);
-    fixture.equal("X0", x0, 0);
+    let exit = puppet.run_to_page(fixture, 0, &enter);
     fixture.reason(&exit, ExitReason::Sync);
     fixture.equal(
         "ESR, non-emulatable",
@@ -198,8 +197,7 @@ fn wait(fixture: &mut Fixture<'_>) {
     let puppet = Puppet::new(fixture, 1);
     let mut enter = Puppet::order(Operation::Wait, &[]);
     enter.flags = enter_flags::TRAP_WFI;
-    let (x0, exit) = puppet.enter(fixture, 0, &enter);
-    fixture.equal("X0", x0, 0);
+    let exit = puppet.run(fixture, 0, &enter);
     fixture.reason(&exit, ExitReason::Sync);
     fixture.equal("ESR", exit.esr, 0x01 << 26);
     // The program counter is behind the instruction.

@@ -89,6 +89,26 @@ fn input(puppet: &Puppet, base: u64, top: u64) -> rtt_set_ripas::Input {
     }
 }
 
+/// Applies the change that was asked for to `[base, top)`. An RMM may stop wherever it likes, but never without progress,
+/// and ours goes on to the end of a table.
+fn apply(fixture: &mut Fixture<'_>, puppet: &Puppet, base: u64, top: u64) {
+    let mut done = base;
+    while done < top {
+        let call = input(puppet, done, top).encode();
+        let out = fixture.call(Command::RttSetRipas, call).0[1];
+        let rule = if fixture.host().has_own_monitor() {
+            out == top
+        } else {
+            done < out && out <= top
+        };
+        fixture.equal("whether out_top is as it must be", rule, true);
+        if !rule {
+            return;
+        }
+        done = out;
+    }
+}
+
 /// What the realm is told: X0, new_base, response.
 fn answer(fixture: &mut Fixture<'_>, puppet: &Puppet, flags: u64) -> [u64; 3] {
     let report = puppet.expect_call(
@@ -107,19 +127,13 @@ fn whole(fixture: &mut Fixture<'_>) {
     let (base, middle, top) = (FREE_PAGE, FREE_PAGE + 0x2000, FREE_PAGE + 0x4000);
     for ripas in [EMPTY, RAM] {
         ask(fixture, &puppet, base, top, ripas, CHANGE_DESTROYED);
-        let out = fixture
-            .call(Command::RttSetRipas, input(&puppet, base, top).encode())
-            .0[1];
-        fixture.equal("out_top", out, top);
+        apply(fixture, &puppet, base, top);
         let told = answer(fixture, &puppet, 0);
         fixture.equal("what the realm is told", told, [SUCCESS, top, 0]);
 
         ask(fixture, &puppet, base, top, ripas, CHANGE_DESTROYED);
         for (from, to) in [(base, middle), (middle, top)] {
-            let out = fixture
-                .call(Command::RttSetRipas, input(&puppet, from, to).encode())
-                .0[1];
-            fixture.equal("out_top", out, to);
+            apply(fixture, &puppet, from, to);
         }
         let told = answer(fixture, &puppet, enter_flags::RIPAS_REJECT);
         fixture.equal("complete, so a rejection is moot", told, [SUCCESS, top, 0]);
@@ -198,10 +212,7 @@ fn destroyed(fixture: &mut Fixture<'_>) {
     fixture.equal("what the realm is told", told, [SUCCESS, hole, 0]);
 
     ask(fixture, &puppet, hole, top, RAM, CHANGE_DESTROYED);
-    let out = fixture
-        .call(Command::RttSetRipas, input(&puppet, hole, top).encode())
-        .0[1];
-    fixture.equal("out_top with permission", out, top);
+    apply(fixture, &puppet, hole, top);
     let told = answer(fixture, &puppet, 0);
     fixture.equal("what the realm is told", told, [SUCCESS, top, 0]);
     let content = puppet.perform(fixture, 0, Operation::Read, &[hole])[0];
