@@ -1,7 +1,7 @@
 //! Child processes whose output is watched, and that never outlive an interrupted parent.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -58,23 +58,56 @@ pub fn run_with_input(
     limit: Option<Duration>,
     mut on_line: impl FnMut(&str),
 ) -> Result<Finished, Error> {
+    command.stdin(if input.is_empty() {
+        Stdio::null()
+    } else {
+        Stdio::piped()
+    });
+    follow(command, limit, |line, stdin| match line {
+        None => {
+            if let Some(mut stdin) = stdin.take() {
+                // A child that does not read, or ends before it does, shows in its status.
+                let _ = stdin.write_all(input.as_bytes());
+            }
+        }
+        Some(line) => on_line(line),
+    })
+}
+
+/// Runs `command` to its end and types what `answer` returns for a line of its output. Its standard input stays open.
+///
+/// # Errors
+///
+/// As [`run_with_input`].
+pub fn converse(
+    command: &mut Command,
+    limit: Option<Duration>,
+    mut answer: impl FnMut(&str) -> Option<String>,
+) -> Result<Finished, Error> {
+    command.stdin(Stdio::piped());
+    follow(command, limit, |line, stdin| {
+        if let (Some(answer), Some(stdin)) = (line.and_then(&mut answer), stdin) {
+            // A child that does not read, or ends before it does, shows in its status.
+            let _ = stdin.write_all(answer.as_bytes());
+        }
+    })
+}
+
+/// Runs `command`, whose standard input is chosen, to its end. `on_line` sees its start (without a line) and each line
+/// of its output, with the standard input if that is a pipe and still open.
+fn follow(
+    command: &mut Command,
+    limit: Option<Duration>,
+    mut on_line: impl FnMut(Option<&str>, &mut Option<ChildStdin>),
+) -> Result<Finished, Error> {
     let name = command.get_program().to_string_lossy().into_owned();
-    command
-        .stdin(if input.is_empty() {
-            Stdio::null()
-        } else {
-            Stdio::piped()
-        })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     own_group(command);
     let mut child = command
         .spawn()
         .map_err(|error| Error::new(format!("cannot start {name}: {error}")))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A child that does not read, or ends before it does, shows in its status.
-        let _ = stdin.write_all(input.as_bytes());
-    }
+    let mut stdin = child.stdin.take();
+    on_line(None, &mut stdin);
     let (sender, lines) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
         forward(stdout, true, sender.clone());
@@ -85,7 +118,7 @@ pub fn run_with_input(
     let started = Instant::now();
     let (mut stdout, mut all) = (String::new(), String::new());
     let mut take = |(is_stdout, line): (bool, String)| {
-        on_line(&line);
+        on_line(Some(&line), &mut stdin);
         let kept = if is_stdout { Some(&mut stdout) } else { None };
         for text in kept.into_iter().chain([&mut all]) {
             text.push_str(&line);
@@ -165,6 +198,20 @@ fn own_group(command: &mut Command) {
 #[cfg(not(unix))]
 fn own_group(_command: &mut Command) {}
 
+/// Asks a child to end, so that it can put things in order first. The caller waits for it.
+pub fn terminate(child: &Child) {
+    #[cfg(unix)]
+    if let Some(pid) = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    {
+        // A child that has ended needs no asking.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    #[cfg(not(unix))]
+    let _ = child;
+}
+
 fn kill_group(child: &mut Child) {
     #[cfg(unix)]
     if let Some(group) = i32::try_from(child.id())
@@ -194,6 +241,21 @@ mod tests {
         assert_eq!(finished.status.code(), Some(3));
         assert_eq!(finished.stdout, "one\n");
         assert!(finished.all.contains("two\n"));
+    }
+
+    #[test]
+    fn a_child_is_answered_line_by_line() {
+        let script = "echo first; read a; echo got $a; read b; echo and $b";
+        let finished = converse(
+            Command::new("sh").args(["-c", script]),
+            None,
+            |line| match line {
+                "first" => Some("one\n".to_owned()),
+                "got one" => Some("two\n".to_owned()),
+                _ => None,
+            },
+        );
+        assert_eq!(finished.unwrap().stdout, "first\ngot one\nand two\n");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::child;
 use crate::{Error, Progress};
 
 /// The archive's signing keys, part of every Debian installation.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A Debian release that setup knows how to bring packages to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,8 +168,11 @@ fn options(folder: &Path) -> Result<Vec<String>, Error> {
     Ok(options)
 }
 
-/// The mirrors that the user's own configuration takes Debian from, or Debian's own.
-fn mirrors() -> (String, String) {
+/// Debian's own archive, which has every suite.
+pub const ARCHIVE: &str = "http://deb.debian.org/debian";
+
+/// The mirrors that the user's own configuration takes Debian (first) and its security updates from, or Debian's own.
+pub fn mirrors() -> (String, String) {
     let listed =
         child::output(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]));
     let listed = listed.unwrap_or_default();
@@ -180,7 +183,7 @@ fn mirrors() -> (String, String) {
             .to_owned()
     };
     (
-        find("/debian", "http://deb.debian.org/debian"),
+        find("/debian", ARCHIVE),
         find("/debian-security", "http://deb.debian.org/debian-security"),
     )
 }
