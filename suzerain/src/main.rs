@@ -4,10 +4,12 @@
 
 mod bundle;
 mod commands;
+mod debian;
 mod evidence;
 mod failure;
 mod hex;
 mod key;
+mod linux;
 mod model;
 mod options;
 mod prepare;

@@ -33,7 +33,7 @@ enum Task {
     },
     /// Runs every check: layering, style, unit tests, images, and realms on both machines.
     Test {
-        /// Only these suites: layering, style, unit, images, firmware, scenarios, runs.
+        /// Only these suites: layering, style, unit, images, firmware, scenarios, runs, hosts.
         suites: Vec<String>,
     },
     /// Counts the instructions that the firmware spends on each call.

@@ -1,12 +1,14 @@
 //! The command line: a file per command.
 
 mod attest;
+mod host;
 mod measure;
 mod run;
 
 use clap::{Parser, Subcommand};
 
 use self::attest::Attest;
+use self::host::Host;
 use self::measure::Measure;
 use crate::failure;
 use crate::options::Options;
@@ -27,6 +29,8 @@ pub(crate) enum Command {
     Measure(Measure),
     /// Decodes and verifies an attestation token, and shows what it says.
     Attest(Attest),
+    /// Boots a host of your own (Linux, or a raw payload at EL2) on the firmware, with its console here.
+    Host(Host),
 }
 
 impl Command {
@@ -36,6 +40,7 @@ impl Command {
             Self::Run(options) => run::run(&options),
             Self::Measure(arguments) => measure::run(arguments),
             Self::Attest(arguments) => attest::run(&arguments),
+            Self::Host(options) => host::run(&options),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod boots;
 mod built;
 pub(crate) mod host;
+mod hosts;
 mod runs;
 
 use std::time::Instant;
@@ -43,7 +44,7 @@ struct Suite {
 }
 
 /// In an order in which the quickest answer comes first, and what a suite needs is made by those before it.
-const SUITES: [Suite; 7] = [
+const SUITES: [Suite; 8] = [
     Suite {
         name: "layering",
         run: host::layering,
@@ -71,6 +72,10 @@ const SUITES: [Suite; 7] = [
     Suite {
         name: "runs",
         run: runs::runs,
+    },
+    Suite {
+        name: "hosts",
+        run: hosts::hosts,
     },
 ];
 

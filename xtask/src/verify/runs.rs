@@ -23,13 +23,12 @@ struct Tool {
 
 /// Runs realms in many shapes, and guests that do not do what they should.
 pub(crate) fn runs(workspace: &Workspace) -> Vec<Case> {
-    let mut build = cargo(workspace, "build");
-    build.args(["--quiet", "--release", "--package", "suzerain"]);
-    if let Err(error) = child::output(&mut build) {
-        return vec![Case::broken("build the command", &error)];
-    }
+    let program = match program(workspace) {
+        Ok(program) => program,
+        Err(broken) => return vec![broken],
+    };
     let tool = Tool {
-        program: workspace.target().join("release").join("suzerain"),
+        program,
         folder: workspace.target().join("guests"),
     };
     let mut cases = Vec::new();
@@ -67,6 +66,16 @@ pub(crate) fn runs(workspace: &Workspace) -> Vec<Case> {
     cases.extend(tool.guests());
     cases.extend(tool.refused());
     cases
+}
+
+/// The command as users have it, built now; or the case that says why not.
+pub(super) fn program(workspace: &Workspace) -> Result<PathBuf, Case> {
+    let mut build = cargo(workspace, "build");
+    build.args(["--quiet", "--release", "--package", "suzerain"]);
+    match child::output(&mut build) {
+        Ok(_) => Ok(workspace.target().join("release").join("suzerain")),
+        Err(error) => Err(Case::broken("build the command", &error)),
+    }
 }
 
 /// The initial measurement depends on the realm, not on the machine that it is built on.
