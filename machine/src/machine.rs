@@ -253,8 +253,9 @@ impl Machine {
         &self.inner.board
     }
 
-    /// Stops all processing elements because of a panic that said `message`.
-    pub(crate) fn stop(&self, message: String) {
+    /// Stops all processing elements because of a panic that said `message`: whoever waits for what the one that has
+    /// panicked holds would wait for ever.
+    pub fn stop(&self, message: String) {
         let board = &self.inner.board;
         // The first one counts.
         let _ = board.failure.set(message);

@@ -3,6 +3,7 @@
 mod bench;
 mod fuzz;
 mod screen;
+mod stress;
 mod verify;
 
 use std::process::ExitCode;
@@ -53,6 +54,16 @@ enum Task {
     /// Goes on from the corpus of earlier runs in target/fuzz/corpus. What breaks a rule is left in
     /// target/fuzz/findings, and the exit code is not zero then.
     Fuzz(fuzz::Options),
+    /// Creates, runs and destroys realms on several threads at once on the in-process machine, then lets hostile hosts
+    /// make random calls on several PEs at once.
+    Stress {
+        /// How long, in all.
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        seconds: u64,
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Checks that dependencies point one way and unsafe code is where it may be.
     Layering,
 }
@@ -91,6 +102,7 @@ fn run(task: Task) -> Result<(), Error> {
         }
         Task::Test { suites } => verify::test(&workspace, &suites),
         Task::Bench { json, only, check } => bench::bench(&workspace, json, only.as_deref(), check),
+        Task::Stress { seconds, json } => stress::stress(&workspace, seconds, json),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
         Task::Layering => verify::test(&workspace, &["layering".to_owned()]),
         Task::Images { names } => {

@@ -10,11 +10,13 @@ pub mod formats;
 mod hand;
 pub mod host;
 pub mod manifest;
+mod moves;
 pub mod realm;
 pub mod root;
 pub mod script;
 mod stage;
 pub mod stress;
+pub mod swarm;
 pub mod token;
 pub mod virtio;
 

@@ -31,7 +31,7 @@ pub fn run(data: &[u8]) {
     stage.set_script(script);
     serve(&mut stage.pe, &stage.machine, &mut Hand::new(answers));
     stage.check(&stage.machine.snapshot());
-    stage.clear(&[]);
+    stage.clear();
     STAGE.set(Some(stage));
 }
 
@@ -43,7 +43,7 @@ fn serve(pe: &mut HostPe, machine: &Machine, hand: &mut Hand<'_>) {
     let mut runnable = vec![0];
     let mut patience = PATIENCE;
     while patience > 0 && !realm.is_off() && !runnable.is_empty() {
-        stage::arm(pe, machine);
+        stage::arm(pe);
         let cost = pe.run(|| turn(&realm, &mut runnable, hand));
         stage::disarm(pe);
         patience = patience.saturating_sub(cost);

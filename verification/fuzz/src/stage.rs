@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cca_abi::rmi::params::RealmParams;
 use cca_abi::rmi::{Command, ReturnCode, Status};
 use cca_abi::smccc::Registers;
 use machine::cpu::{GuestCpu, SECONDARY_OFFSET};
 use machine::{Config, Gpi, HostPe, Machine, Snapshot, Time};
 use realm_host::SmcTransport;
-use realm_monitor::granule::GranuleState;
+use realm_monitor::granule::{GranuleState, Rd};
 use realm_vmm::HostPe as _;
 
 use crate::script;
@@ -33,8 +32,13 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
+        Self::with_pes(1)
+    }
+
+    /// With so many PEs, of which the stage itself has the first.
+    pub(crate) fn with_pes(pes: usize) -> Self {
         let machine = Machine::new(Config {
-            pes: 1,
+            pes,
             dram_bytes: 64 << 20,
             time: Time::Counted { ticks: 100 },
             ..Config::default()
@@ -73,16 +77,6 @@ impl Stage {
     /// Says what realms do from now on.
     pub(crate) fn set_script(&self, data: &[u8]) {
         *self.script.lock().unwrap_or_else(PoisonError::into_inner) = data.to_vec();
-    }
-
-    /// Before an entry: the host wants control back after a while.
-    pub(crate) fn arm(&mut self) {
-        arm(&mut self.pe, &self.machine);
-    }
-
-    /// After an exit.
-    pub(crate) fn disarm(&mut self) {
-        disarm(&mut self.pe);
     }
 
     /// An SMC.
@@ -142,17 +136,17 @@ impl Stage {
         assert_eq!(self.machine.guest_failures(), [""; 0]);
     }
 
-    /// Takes everything away that is in the realm world. `realms` are the descriptors with their parameters.
+    /// Takes everything away that is in the realm world.
     ///
     /// # Panics
     ///
     /// If the monitor does not give it back.
-    pub(crate) fn clear(&self, realms: &[(u64, RealmParams)]) {
+    pub(crate) fn clear(&self) {
         for pa in self.in_state(GranuleState::Rec) {
             assert_eq!(self.rmi(Command::RecDestroy, &[pa])[0], 0, "REC {pa:#x}");
         }
-        for (rd, params) in realms {
-            self.destroy(*rd, params);
+        for rd in self.in_state(GranuleState::Rd) {
+            self.destroy(rd);
         }
         for pa in self.in_state(GranuleState::Delegated) {
             let status = self.rmi(Command::GranuleUndelegate, &[pa])[0];
@@ -172,12 +166,15 @@ impl Stage {
         pool().filter(move |pa| self.machine.monitor().granule_state(*pa) == Some(state))
     }
 
-    fn destroy(&self, rd: u64, params: &RealmParams) {
-        if self.machine.monitor().granule_state(rd) != Some(GranuleState::Rd) {
-            return;
-        }
-        let end = 1_u64 << params.s2sz;
-        let start = params.rtt_level_start;
+    fn destroy(&self, rd: u64) {
+        let monitor = self.machine.monitor();
+        let space = monitor.lock::<Rd>(rd).map(|rd| {
+            let realm = rd.realm(monitor.platform());
+            realm.address_space()
+        });
+        let space = space.expect("a realm descriptor");
+        let end = 1_u64 << space.ipa_bits;
+        let start = i64::from(space.start_level);
         self.sweep(
             end / 2,
             |ipa| self.rmi(Command::DataDestroy, &[rd, ipa]),
@@ -226,9 +223,10 @@ impl Stage {
 
 /// Before an entry: the host wants control back after a while. Without that, a realm that cannot even fetch the first
 /// instruction of its exception handler stays where it is for ever.
-pub(crate) fn arm(pe: &mut HostPe, machine: &Machine) {
+pub(crate) fn arm(pe: &mut HostPe) {
     pe.acknowledge_interrupts();
-    pe.arm_slice(machine.counter() + 20_000);
+    let now = pe.counter();
+    pe.arm_slice(now + 20_000);
 }
 
 /// After an exit.

@@ -1,5 +1,6 @@
 //! Threads that create, run and destroy realms at once, on the same monitors and on the same granules.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,21 +17,75 @@ use crate::script::{CODE, MEMORY, UNPROTECTED};
 /// What the threads have done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Realms that were created, run and destroyed.
+    /// Realms that were created.
     pub realms: u64,
-    /// Entries to RECs.
-    pub entries: u64,
-    /// Commands of the thread that makes trouble.
-    pub commands: u64,
+    /// Calls of the host.
+    pub calls: u64,
+    /// Exits of RECs.
+    pub exits: u64,
+}
+
+impl Work {
+    /// Adds what somebody else has done.
+    pub fn add(&mut self, other: Self) {
+        self.realms += other.realms;
+        self.calls += other.calls;
+        self.exits += other.exits;
+    }
 }
 
 /// Until when the threads work.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
-    /// Each of them has had so many realms.
-    Realms(u64),
+    /// Each of them has had so many rounds: for a builder, realms.
+    Rounds(u64),
     /// So much time has passed.
     Time(Duration),
+}
+
+impl Until {
+    /// From now on. Whether a thread that has had so many rounds is done.
+    pub(crate) fn begin(self) -> impl Fn(u64) -> bool + Sync {
+        let begin = Instant::now();
+        move |rounds| match self {
+            Self::Rounds(count) => rounds >= count,
+            Self::Time(time) => begin.elapsed() >= time,
+        }
+    }
+}
+
+/// Runs `work` on `threads` threads, with their numbers. If one panics, the machine stops, so that nobody waits for a
+/// lock that it holds.
+///
+/// # Panics
+///
+/// If one of them does.
+pub(crate) fn together(machine: &Machine, threads: usize, work: impl Fn(usize) + Sync) {
+    std::thread::scope(|scope| {
+        for n in 0..threads {
+            let work = &work;
+            scope.spawn(move || {
+                let outcome = catch_unwind(AssertUnwindSafe(|| work(n)));
+                if let Err(cause) = outcome {
+                    machine.stop("one of the threads has panicked".to_owned());
+                    resume_unwind(cause);
+                }
+            });
+        }
+    });
+}
+
+/// A transport that counts.
+struct Counting<'c> {
+    transport: Transport,
+    calls: &'c AtomicU64,
+}
+
+impl SmcTransport for Counting<'_> {
+    fn smc(&self, registers: &mut Registers) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.transport.smc(registers);
+    }
 }
 
 /// Lets `builders` threads build realms, and one disturb them, each on a PE of its own.
@@ -46,44 +101,33 @@ pub fn run(builders: usize, until: Until) -> Work {
         ..Config::default()
     });
     let before = machine.snapshot();
-    let transport = machine.transport();
+    let [calls, realms, exits, working] = [0, 0, 0, builders as u64].map(AtomicU64::new);
+    let transport = Counting {
+        transport: machine.transport(),
+        calls: &calls,
+    };
     let host = machine
         .host_pe(0)
         .run(|| Host::new(transport, machine.supply()).expect("a monitor"));
     machine.install(CODE, Arc::new(program));
-    let (realms, entries, commands) = Default::default();
-    let (realms, entries, commands): (AtomicU64, AtomicU64, AtomicU64) =
-        (realms, entries, commands);
-    let working = AtomicU64::new(builders as u64);
-    let begin = Instant::now();
-    let over = |done: u64| match until {
-        Until::Realms(count) => done >= count,
-        Until::Time(time) => begin.elapsed() >= time,
-    };
-    std::thread::scope(|scope| {
-        for n in 0..builders {
-            let pe = machine.host_pe(n);
-            let (host, over, working) = (&host, &over, &working);
-            let (realms, entries) = (&realms, &entries);
-            scope.spawn(move || {
-                let _done = Done(working);
-                let mut done = 0;
-                while !over(done) {
-                    entries.fetch_add(one_realm(host, &pe, done), Ordering::Relaxed);
-                    realms.fetch_add(1, Ordering::Relaxed);
-                    done += 1;
-                }
-            });
-        }
-        let pe = machine.host_pe(builders);
-        let (working, commands) = (&working, &commands);
-        scope.spawn(move || {
+    let over = until.begin();
+    together(&machine, builders + 1, |n| {
+        let pe = machine.host_pe(n);
+        if n == builders {
             let mut state = 0x2545_F491_4F6C_DD1D;
             while working.load(Ordering::Acquire) != 0 {
                 disturb(&pe, &mut state);
-                commands.fetch_add(1, Ordering::Relaxed);
+                calls.fetch_add(1, Ordering::Relaxed);
             }
-        });
+            return;
+        }
+        let _done = Done(&working);
+        let mut done = 0;
+        while !over(done) {
+            exits.fetch_add(one_realm(&host, &pe, done), Ordering::Relaxed);
+            realms.fetch_add(1, Ordering::Relaxed);
+            done += 1;
+        }
     });
     assert_eq!(machine.failure(), None);
     assert_eq!(machine.guest_failures(), [""; 0]);
@@ -95,8 +139,8 @@ pub fn run(builders: usize, until: Until) -> Work {
     assert!(left.is_empty(), "left behind: {left:?}");
     Work {
         realms: realms.into_inner(),
-        entries: entries.into_inner(),
-        commands: commands.into_inner(),
+        calls: calls.into_inner(),
+        exits: exits.into_inner(),
     }
 }
 
@@ -126,7 +170,7 @@ fn program(guest: &GuestCpu) {
 }
 
 /// One realm from its creation to its end; how often its REC was entered.
-fn one_realm(host: &Host<Transport, &Supply>, pe: &HostPe, round: u64) -> u64 {
+fn one_realm(host: &Host<Counting<'_>, &Supply>, pe: &HostPe, round: u64) -> u64 {
     pe.run(|| {
         let mut realm = host.create_realm(RealmConfig::default()).expect("a realm");
         let ram = IpaRange::new(Ipa::new(CODE), Ipa::new(CODE + MEMORY)).expect("a range");

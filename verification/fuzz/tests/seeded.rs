@@ -56,7 +56,19 @@ fn hostile_drivers_stop_only_their_devices() {
 
 #[test]
 fn realms_come_and_go_on_all_pes_at_once() {
-    let work = fuzz::stress::run(3, fuzz::stress::Until::Realms(8));
+    let work = fuzz::stress::run(3, fuzz::stress::Until::Rounds(8));
     assert_eq!(work.realms, 24);
-    assert!(work.entries > 24 * 5 && work.commands > 0, "{work:?}");
+    assert!(
+        work.exits > 24 * 5 && work.calls > work.exits * 2,
+        "{work:?}"
+    );
+}
+
+#[test]
+fn hostile_hosts_on_several_pes_break_nothing() {
+    let work = fuzz::swarm::run(3, fuzz::stress::Until::Rounds(30), 8);
+    assert!(
+        work.realms > 0 && work.exits > 0 && work.calls > 3 * 30 * 20,
+        "{work:?}"
+    );
 }
