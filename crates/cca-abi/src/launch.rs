@@ -27,7 +27,7 @@ pub struct Launch {
     pub image_offset: u64,
     /// Size of the image in bytes.
     pub image_length: u64,
-    /// Reserved, zero.
+    /// [`CONTROL`](Self::CONTROL), or zero.
     pub flags: u64,
     /// The realm is stopped after this many milliseconds; 0 for never.
     pub time_limit_ms: u64,
@@ -69,6 +69,16 @@ impl Launch {
             time_limit_ms: words[8],
             sve_bits: words[9],
         })
+    }
+
+    /// Flag: there is no image. The hypervisor serves the control channel on the machine's virtio console, through which realms are
+    /// created; of the other words only the page size counts.
+    pub const CONTROL: u64 = 1;
+
+    /// Whether the hypervisor is to serve the control channel.
+    #[must_use]
+    pub const fn is_control(&self) -> bool {
+        self.flags & Self::CONTROL != 0
     }
 
     /// Offset at which the tool puts the image.

@@ -1,4 +1,5 @@
-//! The GICv3 as the normal world sees it: what the hypervisor needs for two interrupts of each PE.
+//! The GICv3 as the normal world sees it: what the hypervisor needs for two interrupts of each PE and those
+//! of devices.
 
 use core::ptr::{read_volatile, write_volatile};
 
@@ -27,7 +28,11 @@ const GICR_WAKER_ASLEEP: u32 = 1 << 2;
 const SGI_FRAME: u64 = 0x1_0000;
 const IGROUPR0: u64 = 0x80;
 const ISENABLER0: u64 = 0x100;
+const ICENABLER0: u64 = 0x180;
 const IPRIORITYR: u64 = 0x400;
+const GICD_IROUTER: u64 = 0x6000;
+/// The first interrupt of a device, and the first after the last.
+const SHARED: core::ops::Range<u32> = 32..1020;
 /// Bytes of a redistributor's frames.
 const FRAMES: u64 = 0x2_0000;
 /// Priority of both interrupts, in the half that the normal world has.
@@ -65,6 +70,32 @@ impl Gic {
         wait();
         self.write(self.distributor + GICD_CTLR, control | GICD_ENABLE_GROUP_1);
         wait();
+    }
+
+    /// Lets the interrupt of a device reach this PE, until it has come once. Without effect for a number that no device has.
+    pub(super) fn enable_shared(&self, intid: u32) {
+        if !SHARED.contains(&intid) {
+            return;
+        }
+        let number = u64::from(intid);
+        self.write_byte(self.distributor + IPRIORITYR + number, PRIORITY);
+        let route = self.distributor + GICD_IROUTER + 8 * number;
+        let affinity = super::affinity();
+        self.write(route, affinity as u32);
+        self.write(route + 4, (affinity >> 32) as u32);
+        self.write(
+            self.distributor + ISENABLER0 + number / 32 * 4,
+            1 << (intid % 32),
+        );
+    }
+
+    /// Keeps the interrupt of a device away until it is enabled again: its level stays high until the device is looked after.
+    pub(super) fn disable_shared(&self, intid: u32) {
+        if SHARED.contains(&intid) {
+            let register = ICENABLER0 + u64::from(intid) / 32 * 4;
+            self.write(self.distributor + register, 1 << (intid % 32));
+            while self.read(self.distributor + GICD_CTLR) & GICD_RWP != 0 {}
+        }
     }
 
     /// Lets the hypervisor's interrupts reach this PE. `false` if there is no redistributor for it.

@@ -6,6 +6,9 @@
 //! The ring assumes what the layout in [`cca_abi::firmware`] says of QEMU's `virt` machine (devices in the first GiB,
 //! the payload's own place) and PSCI over SMC; memory, PEs and interrupt controller are as the device tree has them.
 
+extern crate alloc;
+
+mod channel;
 mod count;
 pub mod entry;
 mod gic;
@@ -20,6 +23,7 @@ mod translation;
 mod transport;
 mod vectors;
 
+pub use channel::Channel;
 pub use count::{counter, frequency, timed_smc};
 pub use entry::MAX_PES;
 pub use gic::Gic;

@@ -1,6 +1,7 @@
 //! The PE that the hypervisor's loop runs on.
 
 use core::marker::PhantomData;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use realm_vmm::HostPe;
 
@@ -11,10 +12,24 @@ use crate::{read_sysreg, write_sysreg};
 /// `CNTHP_CTL_EL2.ENABLE`.
 const ENABLE: u64 = 1;
 
+/// A device has interrupted, and is kept from doing so again.
+static DEVICE: AtomicBool = AtomicBool::new(false);
+
+/// Whether a device has interrupted.
+pub(super) fn device_interrupt() -> bool {
+    DEVICE.load(Ordering::Acquire)
+}
+
+/// The device is about to be looked after.
+pub(super) fn device_interrupt_taken() {
+    DEVICE.store(false, Ordering::Release);
+}
+
 /// One PE, of use only on itself.
 #[derive(Debug)]
 pub struct Pe {
     index: usize,
+    gic: Gic,
     /// Not for other PEs: all it does concerns the one that it was made on.
     here: PhantomData<*const ()>,
 }
@@ -23,8 +38,9 @@ impl Pe {
     /// Prepares this PE for the hypervisor's interrupts. `None` if the controller has nothing for it.
     pub fn start(gic: &Gic, index: usize) -> Option<Self> {
         set_timer(0, 0);
-        gic.enable_pe().then_some(Self {
+        gic.enable_pe().then(|| Self {
             index,
+            gic: gic.clone(),
             here: PhantomData,
         })
     }
@@ -72,7 +88,10 @@ impl HostPe for Pe {
             match intid {
                 TIMER => set_timer(0, 0),
                 KICK => {}
-                other => panic!("interrupt {other}, which nobody enabled"),
+                device => {
+                    self.gic.disable_shared(device);
+                    DEVICE.store(true, Ordering::Release);
+                }
             }
             gic::end(intid);
         }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use dtoolkit::fdt::{Fdt, FdtNode};
-use dtoolkit::{Node, ToCellInt};
+use dtoolkit::{Node, Property, ToCellInt};
 
 /// Why a device tree is of no use.
 pub(crate) type Unusable = &'static str;
@@ -22,6 +22,17 @@ pub(crate) struct Board {
     pub(crate) distributor: u64,
     /// Base and size of its redistributors.
     pub(crate) redistributors: (u64, u64),
+    /// Virtio devices.
+    pub(crate) virtio: Vec<Virtio>,
+}
+
+/// Where a virtio device may be.
+#[derive(Debug)]
+pub(crate) struct Virtio {
+    /// Its registers.
+    pub(crate) registers: Range<u64>,
+    /// Its interrupt.
+    pub(crate) intid: u32,
 }
 
 impl Board {
@@ -73,6 +84,7 @@ impl Board {
                 redistributors.start,
                 redistributors.end - redistributors.start,
             ),
+            virtio: tree.root().children().filter_map(virtio).collect(),
         })
     }
 }
@@ -80,6 +92,22 @@ impl Board {
 fn is_gic(node: &FdtNode<'_>) -> bool {
     node.compatible()
         .is_some_and(|mut names| names.any(|name| name == "arm,gic-v3"))
+}
+
+/// A virtio device: its registers and its shared peripheral interrupt.
+fn virtio(node: FdtNode<'_>) -> Option<Virtio> {
+    if !node.compatible()?.any(|name| name == "virtio,mmio") {
+        return None;
+    }
+    let registers = ranges(node).next()?;
+    // The GIC's binding: kind (0 for shared), number, flags.
+    let property = node.property("interrupts")?;
+    let (kind, rest) = property.value().split_first_chunk()?;
+    let (number, _) = rest.split_first_chunk()?;
+    (u32::from_be_bytes(*kind) == 0).then_some(Virtio {
+        registers,
+        intid: u32::from_be_bytes(*number).checked_add(32)?,
+    })
 }
 
 /// The `reg` property of a node, without what cannot be addresses.

@@ -14,7 +14,7 @@ use crate::board::Board;
 use crate::extents::Extents;
 
 /// The hypervisor's heap: memory that is there on every machine that has the layout.
-const HEAP: Range<u64> = 0x4200_0000..0x4600_0000;
+const HEAP: Range<u64> = 0x4200_0000..0x4C00_0000;
 
 /// The realm that runs if no launch bundle says otherwise.
 const DEMO: Launch = Launch {
@@ -94,6 +94,15 @@ pub(crate) fn survey(mut dram: Dram, board: &Board) -> Result<Memory, String> {
             image: DEMO_IMAGE,
         });
     };
+    if launch.is_control() {
+        free.remove(bundle);
+        return Ok(Memory {
+            dram,
+            free,
+            launch,
+            image: &[],
+        });
+    }
     let image = image_of(&launch).filter(|image| free.contains(granules(image)));
     let image =
         image.ok_or_else(|| format!("the launch bundle's image is not in memory: {launch:x?}"))?;

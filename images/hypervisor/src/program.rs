@@ -14,6 +14,7 @@ use realm_vmm::{Config, Console, RealmMachine, Segment};
 use spin::Once;
 
 use crate::board::Board;
+use crate::control;
 use crate::memory;
 use crate::supply::Supply;
 use crate::table::Table;
@@ -34,7 +35,7 @@ impl Console for Uart {
     }
 }
 
-type Machine = RealmMachine<'static, Transport, Supply, Uart>;
+type Machine = RealmMachine<'static, Transport, Supply, &'static Uart>;
 
 /// What the other PEs need.
 struct Shared {
@@ -45,12 +46,15 @@ struct Shared {
 static SHARED: Once<Shared> = Once::new();
 
 fn primary(device_tree: Option<&'static [u8]>) {
-    let report = host(device_tree).unwrap_or_else(|report| *report);
-    print!("{}", Table(&report));
+    let report = host(device_tree).unwrap_or_else(|report| Some(*report));
+    if let Some(report) = report {
+        print!("{}", Table(&report));
+    }
 }
 
-/// Runs the realm on all PEs; how it went, or why there was none. The report has been told on the UART too.
-fn host(device_tree: Option<&'static [u8]>) -> Result<Report, Box<Report>> {
+/// Runs the realm on all PEs; how it went, or why there was none. The report has been told on the UART too. With a control channel
+/// it serves that, and there is nothing to report.
+fn host(device_tree: Option<&'static [u8]>) -> Result<Option<Report>, Box<Report>> {
     let mut dram = Dram::claim().ok_or_else(|| failed("the machine's memory is taken".into()))?;
     memory::start_heap(&mut dram);
     let device_tree =
@@ -66,6 +70,10 @@ fn host(device_tree: Option<&'static [u8]>) -> Result<Report, Box<Report>> {
         Pe::start(&gic, 0).ok_or_else(|| failed("the GIC does not know this PE".into()))?;
 
     let memory = memory::survey(dram, &board).map_err(failed)?;
+    if memory.launch.is_control() {
+        control::serve(&board, gic, memory, &mut pe).map_err(failed)?;
+        return Ok(None);
+    }
     let Launch {
         vcpus,
         memory: size,
@@ -108,11 +116,11 @@ fn host(device_tree: Option<&'static [u8]>) -> Result<Report, Box<Report>> {
     let shared = SHARED.call_once(|| Shared { gic, machine });
     start_others(&board);
     shared.machine.run_pe(&mut pe);
-    Ok(shared.machine.teardown(&mut pe))
+    Ok(Some(shared.machine.teardown(&mut pe)))
 }
 
 /// Turns on every PE but this one. The realm runs without those that the firmware does not give.
-fn start_others(board: &Board) {
+pub(crate) fn start_others(board: &Board) {
     let here = hardware::host::affinity();
     let others = board.pes.iter().filter(|&&mpidr| mpidr != here);
     for (index, &mpidr) in (1..MAX_PES).zip(others) {
@@ -123,7 +131,9 @@ fn start_others(board: &Board) {
 }
 
 fn secondary(index: usize) {
-    let Some(shared) = SHARED.get() else { return };
+    let Some(shared) = SHARED.get() else {
+        return control::run_secondary(index);
+    };
     match Pe::start(&shared.gic, index) {
         Some(mut pe) => shared.machine.run_pe(&mut pe),
         None => println!("hypervisor: the GIC does not know PE {index}"),

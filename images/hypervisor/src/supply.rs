@@ -26,6 +26,13 @@ impl Supply {
     }
 }
 
+impl Supply {
+    /// Bytes that are free now.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        self.free.lock().size()
+    }
+}
+
 impl PageSupply for Supply {
     fn page_size(&self) -> PageSize {
         self.page_size
