@@ -24,6 +24,7 @@ pub mod config;
 pub mod console;
 pub mod control;
 pub mod fleet;
+pub mod gic;
 pub mod interrupts;
 mod machine;
 pub mod measure;
