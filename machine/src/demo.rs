@@ -180,13 +180,16 @@ impl<C: Console> Console for Judge<'_, C> {
 }
 
 fn primary(guest: &GuestCpu) {
-    let [memory_base, memory_size, uart] = [0, 1, 2].map(|n| guest.register(n));
+    let [memory_base, memory_size, uart, distributor, redistributors] =
+        [0, 1, 2, 3, 4].map(|n| guest.register(n));
     demo::run(
         guest,
         Board {
             memory_base,
             memory_size,
             uart,
+            distributor,
+            redistributors,
         },
     );
 }

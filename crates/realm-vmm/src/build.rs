@@ -9,6 +9,7 @@ use realm_host::realm::{Active, New, Partial};
 use realm_host::{Host, Ipa, IpaRange, PageSupply, Realm, RealmConfig, SmcTransport, VcpuConfig};
 
 use crate::config::Config;
+use crate::gic::MAX_VCPUS;
 
 /// A realm that is being built, piece by piece. One that is dropped is destroyed.
 #[derive(Debug)]
@@ -28,9 +29,7 @@ impl<'a, T: SmcTransport, M: PageSupply> Assembly<'a, T, M> {
     ///
     /// A line that says what is wrong with the configuration, or what could not be done. Nothing is left behind.
     pub fn begin(host: &'a Host<T, M>, config: &Config<'_>) -> Result<Self, String> {
-        if config.vcpus == 0 {
-            return Err("a realm needs at least one vCPU".to_string());
-        }
+        check_vcpus(config.vcpus)?;
         let ram = ram(config.memory)
             .ok_or_else(|| format!("{} bytes are no size for a realm's memory", config.memory))?;
         let mut realm = host
@@ -132,9 +131,7 @@ pub(crate) fn realm_config(config: &Config<'_>) -> Result<RealmConfig, String> {
 ///
 /// What is wrong with the configuration.
 pub(crate) fn check(config: &Config<'_>) -> Result<IpaRange, String> {
-    if config.vcpus == 0 {
-        return Err("a realm needs at least one vCPU".to_string());
-    }
+    check_vcpus(config.vcpus)?;
     let ram = ram(config.memory)
         .ok_or_else(|| format!("{} bytes are no size for a realm's memory", config.memory))?;
     if config
@@ -168,6 +165,16 @@ fn after(ipa: u64, size: usize, free: u64, ram: IpaRange) -> Result<u64, String>
                 ram.top().get() - ram.base().get()
             )
         })
+}
+
+fn check_vcpus(vcpus: usize) -> Result<(), String> {
+    match vcpus {
+        0 => Err("a realm needs at least one vCPU".to_string()),
+        1..=MAX_VCPUS => Ok(()),
+        _ => Err(format!(
+            "{vcpus} vCPUs are too many: there is room for the interrupt controllers of {MAX_VCPUS}"
+        )),
+    }
 }
 
 fn ram(memory: u64) -> Option<IpaRange> {

@@ -1,5 +1,7 @@
 //! What a realm is made of.
 
+use crate::board;
+
 /// Bytes that are in a realm's memory, and in its measurement, from the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment<'a> {
@@ -37,8 +39,9 @@ pub struct Config<'a> {
 }
 
 impl<'a> Config<'a> {
-    /// One vCPU that starts at the base of `memory` bytes of RAM and is told, in X0 to X2, where RAM is, how large it is,
-    /// and where the PL011 is: what raw images expect, the demo guest among them.
+    /// One vCPU that starts at the base of `memory` bytes of RAM and is told, in X0 to X4, where RAM is, how large it is,
+    /// and where the PL011, the distributor and the first redistributor are: what raw images expect, the demo guest among
+    /// them.
     #[must_use]
     pub const fn raw(memory: u64, segments: &'a [Segment<'a>]) -> Self {
         Self {
@@ -47,7 +50,16 @@ impl<'a> Config<'a> {
             sve_bits: 0,
             segments,
             entry: Self::RAM_BASE,
-            arguments: [Self::RAM_BASE, memory, Self::UART_BASE, 0, 0, 0, 0, 0],
+            arguments: [
+                Self::RAM_BASE,
+                memory,
+                board::UART,
+                board::DISTRIBUTOR,
+                board::REDISTRIBUTORS,
+                0,
+                0,
+                0,
+            ],
             lines: true,
             time_limit_ms: 0,
             slice_us: Self::DEFAULT_SLICE_US,
@@ -58,8 +70,6 @@ impl<'a> Config<'a> {
 impl Config<'_> {
     /// Where RAM starts in the realm's address space.
     pub const RAM_BASE: u64 = 0x4000_0000;
-    /// Where the PL011 is in the realm's address space, without the bit of the unprotected alias.
-    pub const UART_BASE: u64 = 0x0900_0000;
     /// The width of the realm's address space in bits.
     pub const IPA_BITS: u32 = 40;
     /// The usual slice: 10 ms.

@@ -17,24 +17,28 @@
 extern crate alloc;
 
 mod attest;
+pub mod board;
 mod build;
 pub mod bus;
 pub mod calls;
 pub mod config;
 pub mod console;
 pub mod control;
+pub mod device_tree;
+mod devices;
 pub mod fleet;
 pub mod gic;
-pub mod interrupts;
+pub mod line;
+pub mod linux;
 mod machine;
 pub mod measure;
 pub mod memory;
 mod neighbours;
 pub mod pe;
+pub mod pl011;
 pub mod report;
 pub mod schedule;
 mod serve;
-pub mod uart;
 pub mod virtio;
 
 pub use build::Assembly;

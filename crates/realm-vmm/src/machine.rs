@@ -6,8 +6,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use cca_abi::rmi::Ripas;
 use realm_host::ledger::RealmId;
 use realm_host::realm::{Active, Entry, Geometry};
 use realm_host::{Error, Host, Ipa, PageSupply, Realm, SmcTransport, VcpuConfig};
@@ -15,20 +17,20 @@ use spin::Mutex;
 
 use crate::attest::Attestation;
 use crate::build::build;
+use crate::bus::MmioDevice;
 use crate::config::Config;
 use crate::console::Console;
-use crate::interrupts::Interrupts;
+use crate::devices::{Devices, Printer};
+use crate::gic::Targets;
+use crate::memory::RealmMemory;
 use crate::neighbours::{Alone, Neighbours};
 use crate::pe::HostPe;
 use crate::report::{Event, GranuleReport, Outcome, Phase, RecReport, Report};
-use crate::schedule::Schedule;
-use crate::uart::Line;
+use crate::schedule::{Schedule, State};
 
 /// What the machine keeps of a vCPU besides its place in the schedule.
 #[derive(Debug, Default)]
 pub(crate) struct Vcpu {
-    pub(crate) interrupts: Mutex<Interrupts>,
-    pub(crate) line: Mutex<Line>,
     pub(crate) counts: Mutex<Counts>,
 }
 
@@ -57,13 +59,13 @@ pub struct RealmMachine<'a, T: SmcTransport, M: PageSupply, C: Console> {
     realm: Mutex<Option<Arc<Realm<'a, T, M, Active>>>>,
     rim: String,
     auxiliary: u64,
-    pub(crate) memory: u64,
+    memory: u64,
     pub(crate) vcpus: Vec<Vcpu>,
+    pub(crate) devices: Devices,
     mpidrs: Vec<u64>,
     pub(crate) schedule: Mutex<Schedule>,
     end: Mutex<Option<End>>,
     pub(crate) attestation: Mutex<Attestation>,
-    pub(crate) lines: bool,
     /// The realm's account, once it is destroyed.
     granules: Mutex<GranuleReport>,
     stopped: AtomicBool,
@@ -129,11 +131,11 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             auxiliary: realm.auxiliary_granules() as u64,
             memory: config.memory,
             vcpus: (0..config.vcpus).map(|_| Vcpu::default()).collect(),
+            devices: Devices::new(config.vcpus, config.lines),
             mpidrs: realm.vcpus().map(VcpuConfig::mpidr).collect(),
             schedule: Mutex::new(Schedule::new(config.vcpus)),
             end: Mutex::new(None),
             attestation: Mutex::new(Attestation::new(pe.counter())),
-            lines: config.lines,
             granules: Mutex::default(),
             stopped: AtomicBool::new(false),
             paused: AtomicBool::new(false),
@@ -143,6 +145,74 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             time_limit: (config.time_limit_ms != 0).then(|| ticks(config.time_limit_ms, 1_000)),
             time_limit_ms: config.time_limit_ms,
             realm: Mutex::new(Some(Arc::new(realm))),
+        }
+    }
+
+    /// Puts a device into the realm's next virtio slot, before the realm runs: which slot that is. `None` if there is no room for it.
+    pub fn attach(&mut self, device: impl MmioDevice + 'static) -> Option<usize> {
+        self.devices.slots.add(device)
+    }
+
+    /// Bytes for the realm's PL011. Returns how many it has taken; the rest may be offered again later.
+    pub fn input(&self, bytes: &[u8], pe: &mut impl HostPe) -> usize {
+        let (taken, targets) = self.devices.input(bytes);
+        self.notify(targets, None, pe);
+        taken
+    }
+
+    /// Something has changed outside of the realm for the device in this slot: input, or room for output.
+    pub fn poll(&self, slot: usize, pe: &mut impl HostPe) {
+        let Some(realm) = self.realm.lock().clone() else {
+            return;
+        };
+        let targets = self.devices.poll(slot, &self.shared_memory(&realm));
+        self.notify(targets, None, pe);
+    }
+
+    /// The memory that the realm's devices reach.
+    pub(crate) fn shared_memory<'r>(
+        &self,
+        realm: &'r Realm<'a, T, M, Active>,
+    ) -> RealmMemory<'r, 'a, T, M> {
+        RealmMemory::new(realm, self.ram())
+    }
+
+    /// Whether an unprotected address is the alias of RAM that the realm has made EMPTY, so that it means to share it.
+    pub(crate) fn is_shared(&self, realm: &Realm<'a, T, M, Active>, ipa: Ipa) -> bool {
+        let private = Ipa::new(ipa.get() & !realm.geometry().unprotected_bit());
+        let is_ram = self.is_ram(private.get(), private.get().saturating_add(1));
+        is_ram
+            && realm
+                .entry(private)
+                .is_ok_and(|entry| entry.ripas == Ripas::Empty)
+    }
+
+    /// Whether addresses without the bit of the unprotected alias are all in RAM.
+    pub(crate) fn is_ram(&self, base: u64, top: u64) -> bool {
+        let ram = self.ram();
+        ram.start <= base && base < top && top <= ram.end
+    }
+
+    fn ram(&self) -> Range<u64> {
+        Config::RAM_BASE..Config::RAM_BASE + self.memory
+    }
+
+    /// Interrupts have changed for some vCPUs: they are woken, or called out of the realm so that they come back with them. `here` is the vCPU
+    /// that this PE is about to enter again anyway.
+    pub(crate) fn notify(&self, targets: Targets, here: Option<usize>, pe: &mut impl HostPe) {
+        if targets.is_empty() {
+            return;
+        }
+        let mut kick = false;
+        {
+            let mut schedule = self.schedule.lock();
+            for target in targets.iter().filter(|&target| Some(target) != here) {
+                kick |= schedule.wake(target)
+                    || matches!(schedule.state(target), State::Running { .. });
+            }
+        }
+        if kick {
+            pe.kick_others();
         }
     }
 
@@ -266,10 +336,8 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                 quarantined: left.quarantined,
             };
         }
-        for (index, vcpu) in self.vcpus.iter().enumerate() {
-            if let Some(text) = vcpu.line.lock().finish() {
-                self.print(index, text);
-            }
+        for vcpu in 0..self.vcpus.len() {
+            self.finish_line(vcpu);
         }
         let granules = *self.granules.lock();
         if granules.returned != granules.delegated {
@@ -329,8 +397,15 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         text
     }
 
+    /// Prints what a vCPU has printed of its line so far.
+    pub(crate) fn finish_line(&self, vcpu: usize) {
+        if let Some(text) = self.devices.finish_line(vcpu) {
+            self.print(vcpu, text);
+        }
+    }
+
     /// A line that a vCPU printed.
-    pub(crate) fn print(&self, vcpu: usize, text: String) {
+    fn print(&self, vcpu: usize, text: String) {
         self.console.event(&Event::Console {
             vcpu,
             text: text.as_str().into(),
@@ -447,6 +522,16 @@ fn sole_owner<R>(mut shared: Arc<R>, pe: &mut impl HostPe) -> R {
         pe.kick_others();
         let soon = pe.counter() + pe.frequency() / 1000;
         pe.wait(Some(soon));
+    }
+}
+
+impl<T: SmcTransport, M: PageSupply, C: Console> Printer for RealmMachine<'_, T, M, C> {
+    fn bytes(&self, bytes: &[u8]) {
+        self.console.output(0, bytes);
+    }
+
+    fn line(&self, vcpu: usize, text: String) {
+        self.print(vcpu, text);
     }
 }
 

@@ -1,9 +1,11 @@
 //! The memory that a realm shares, as its devices see it.
 
+use core::ops::Range;
+
 use cca_abi::rmi::Ripas;
 use realm_host::realm::Active;
 use realm_host::units::GRANULE;
-use realm_host::{Ipa, IpaRange, PageSupply, Realm, SmcTransport};
+use realm_host::{Ipa, PageSupply, Realm, SmcTransport};
 
 use crate::bus::{NotShared, SharedMemory};
 
@@ -13,12 +15,12 @@ use crate::bus::{NotShared, SharedMemory};
 /// pages are added when a device touches them first, too.
 pub struct RealmMemory<'r, 'h, T: SmcTransport, M: PageSupply> {
     realm: &'r Realm<'h, T, M, Active>,
-    ram: IpaRange,
+    ram: Range<u64>,
 }
 
 impl<'r, 'h, T: SmcTransport, M: PageSupply> RealmMemory<'r, 'h, T, M> {
     /// The shared memory of a realm whose RAM is there, by its protected addresses.
-    pub const fn new(realm: &'r Realm<'h, T, M, Active>, ram: IpaRange) -> Self {
+    pub const fn new(realm: &'r Realm<'h, T, M, Active>, ram: Range<u64>) -> Self {
         Self { realm, ram }
     }
 
@@ -40,7 +42,7 @@ impl<'r, 'h, T: SmcTransport, M: PageSupply> RealmMemory<'r, 'h, T, M> {
 
     fn add_pages(&self, private: u64, length: usize) -> Result<(), NotShared> {
         let top = private.checked_add(length as u64).ok_or(NotShared)?;
-        if private < self.ram.base().get() || top > self.ram.top().get() {
+        if private < self.ram.start || top > self.ram.end {
             return Err(NotShared);
         }
         for granule in (private & !(GRANULE - 1)..top).step_by(GRANULE as usize) {

@@ -5,7 +5,6 @@ use alloc::string::String;
 use core::sync::atomic::Ordering;
 
 use aarch64_formats::esr::SystemRegister;
-use cca_abi::rmi::Ripas;
 use realm_host::realm::{Active, Backed};
 use realm_host::rec::{
     Decision, EnterError, Exit, HostCall, Left, Mmio, PsciCall, PsciRequest, RecSession,
@@ -13,19 +12,25 @@ use realm_host::rec::{
 };
 use realm_host::{Ipa, PageSupply, Realm, SmcTransport};
 
+use crate::board::Place;
 use crate::calls;
-use crate::config::Config;
 use crate::console::Console;
-use crate::interrupts::SgiRequest;
+use crate::devices::Access;
+use crate::gic::{SgiGroup, SgiRequest, Targets};
 use crate::machine::{RealmMachine, earliest};
 use crate::neighbours::Neighbours;
 use crate::pe::HostPe;
 use crate::report::Outcome;
 use crate::schedule::Verdict;
-use crate::uart;
 
 /// ICC_SGI1R_EL1.
 const SGI1R: SystemRegister = SystemRegister::new(3, 0, 12, 11, 5);
+/// ICC_ASGI1R_EL1.
+const ASGI1R: SystemRegister = SystemRegister::new(3, 0, 12, 11, 6);
+/// ICC_SGI0R_EL1.
+const SGI0R: SystemRegister = SystemRegister::new(3, 0, 12, 11, 7);
+/// ICC_DIR_EL1.
+const DIR: SystemRegister = SystemRegister::new(3, 0, 12, 11, 1);
 
 /// How often in a row a vCPU may fault where memory is present before it is given up.
 const SPURIOUS_FAULTS: u32 = 10_000;
@@ -71,16 +76,18 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         };
         let now = pe.counter();
         self.count_time(&mut counted, now);
+        let gic = &self.devices.gic;
+        if matches!(verdict, Verdict::Off) {
+            gic.turn_off(vcpu);
+        }
         let mut schedule = self.schedule.lock();
-        let interrupts = self.vcpus[vcpu].interrupts.lock();
         // Looked at under the schedule's lock, after which a sender finds the vCPU waiting and wakes it.
         let verdict = match verdict {
-            Verdict::Wait(_) if interrupts.is_pending(now) => Verdict::Again,
-            Verdict::Wait(limit) => Verdict::Wait(earliest(limit, interrupts.deadline())),
+            Verdict::Wait(_) if gic.is_pending(vcpu, now) => Verdict::Again,
+            Verdict::Wait(limit) => Verdict::Wait(earliest(limit, gic.deadline(vcpu))),
             verdict => verdict,
         };
         schedule.leave(vcpu, verdict);
-        drop(interrupts);
         if schedule.all_off() {
             drop(schedule);
             let error = "all vCPUs turned themselves off without switching the realm off";
@@ -116,14 +123,18 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                 end = self.end_of_slice(now, neighbours);
                 pe.arm_slice(end);
             }
-            let entry = self.vcpus[vcpu]
-                .interrupts
-                .lock()
-                .enter(self.host.list_registers(), now);
+            let gic = &self.devices.gic;
+            let entry = gic.enter(vcpu, self.host.list_registers(), now);
             let left = match session.enter(&entry) {
                 Ok(left) => left,
-                Err(error) => return self.not_entered(vcpu, error, pe),
+                Err(error) => {
+                    let targets = gic.not_entered(vcpu);
+                    self.notify(targets, Some(vcpu), pe);
+                    return self.not_entered(vcpu, error, pe);
+                }
             };
+            let targets = gic.left(vcpu, &left.gic, &left.timers, left.pmu_overflow);
+            self.notify(targets, Some(vcpu), pe);
             self.count(vcpu, &left);
             let served = self.serve(realm, vcpu, left, &mut spurious, pe);
             match served {
@@ -157,10 +168,6 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
     }
 
     fn count(&self, vcpu: usize, left: &Left<'_, T, M>) {
-        self.vcpus[vcpu]
-            .interrupts
-            .lock()
-            .left(&left.gic, &left.timers, left.pmu_overflow);
         let mut counts = self.vcpus[vcpu].counts.lock();
         counts.entries += 1;
         *counts.exits.entry(left.exit.name()).or_default() += 1;
@@ -222,7 +229,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                     }
                 }
             }
-            Exit::Mmio(mmio) => self.mmio(realm, vcpu, mmio),
+            Exit::Mmio(mmio) => self.mmio(realm, vcpu, mmio, pe),
             Exit::UnprotectedAbort(abort) if self.is_shared(realm, abort.ipa()) => {
                 let ipa = abort.ipa();
                 shared(vcpu, ipa, abort.share())
@@ -244,27 +251,26 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         }
     }
 
-    fn mmio(&self, realm: &Realm<'a, T, M, Active>, vcpu: usize, mmio: Mmio<'_, T, M>) -> Served {
+    fn mmio(
+        &self,
+        realm: &Realm<'a, T, M, Active>,
+        vcpu: usize,
+        mmio: Mmio<'_, T, M>,
+        pe: &mut impl HostPe,
+    ) -> Served {
         let ipa = mmio.ipa();
-        let uart = realm.geometry().alias(Ipa::new(Config::UART_BASE)).get();
-        if (uart..uart + uart::SIZE).contains(&ipa.get()) {
-            let offset = ipa.get() - uart;
-            match mmio.data() {
-                Some(data) if !self.lines => {
-                    mmio.complete(0);
-                    if offset == uart::DR {
-                        self.console.output(0, &[data as u8]);
-                    }
-                }
-                Some(data) => {
-                    let line = self.vcpus[vcpu].line.lock().write(offset, data);
-                    mmio.complete(0);
-                    if let Some(text) = line {
-                        self.print(vcpu, text);
-                    }
-                }
-                None => mmio.complete(uart::read(offset)),
-            }
+        let address = ipa.get() & !realm.geometry().unprotected_bit();
+        if let Some(place) = Place::of(address).filter(|&place| self.devices.has(place)) {
+            let access = Access {
+                vcpu,
+                place,
+                size: mmio.size(),
+                data: mmio.data(),
+            };
+            let memory = self.shared_memory(realm);
+            let (value, targets) = self.devices.access(access, &memory, self);
+            mmio.complete(value);
+            self.notify(targets, Some(vcpu), pe);
             Served::Again
         } else if self.is_shared(realm, ipa) {
             shared(vcpu, ipa, mmio.share())
@@ -274,42 +280,26 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         }
     }
 
-    /// Whether an unprotected address is the alias of RAM that the realm has made EMPTY, so that it means to share it.
-    fn is_shared(&self, realm: &Realm<'a, T, M, Active>, ipa: Ipa) -> bool {
-        let private = Ipa::new(ipa.get() & !realm.geometry().unprotected_bit());
-        let is_ram = self.is_ram(private.get(), private.get() + 1);
-        is_ram
-            && realm
-                .entry(private)
-                .is_ok_and(|entry| entry.ripas == Ripas::Empty)
-    }
-
-    fn is_ram(&self, base: u64, top: u64) -> bool {
-        Config::RAM_BASE <= base && base < top && top <= Config::RAM_BASE + self.memory
-    }
-
     fn register(&self, vcpu: usize, access: RegisterAccess<'_>, pe: &mut impl HostPe) -> Served {
         let (register, data) = (access.register(), access.data());
-        // Reads give zero. Writes to other registers than this one have no meaning without groups 0 and EOI mode 1.
+        // Reads give zero, and so does what nobody knows: the monitor lets nothing else leave the realm.
         access.complete(0);
-        if let (SGI1R, Some(value)) = (register, data) {
-            self.send(vcpu, SgiRequest::new(value), pe);
-        }
-        Served::Again
-    }
-
-    fn send(&self, sender: usize, request: SgiRequest, pe: &mut impl HostPe) {
-        let mut to_others = false;
-        for (target, vcpu) in self.vcpus.iter().enumerate() {
-            if request.addresses(target as u64, sender as u64) {
-                vcpu.interrupts.lock().send(request.intid());
-                self.schedule.lock().wake(target);
-                to_others |= target != sender;
+        let Some(value) = data else {
+            return Served::Again;
+        };
+        let gic = &self.devices.gic;
+        let request = SgiRequest::new(value);
+        let targets = match register {
+            SGI1R => gic.send(vcpu, SgiGroup::One, request),
+            SGI0R | ASGI1R => gic.send(vcpu, SgiGroup::Zero, request),
+            DIR => {
+                gic.deactivate(vcpu, value);
+                Targets::NONE
             }
-        }
-        if to_others {
-            pe.kick_others();
-        }
+            _ => Targets::NONE,
+        };
+        self.notify(targets, Some(vcpu), pe);
+        Served::Again
     }
 
     fn psci(&self, vcpu: usize, call: PsciCall<'_, T, M>, pe: &mut impl HostPe) -> Served {
@@ -393,9 +383,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                 gprs[0] = if taken.is_some() { 0 } else { calls::REFUSED };
             }
             calls::FAILED => {
-                if let Some(text) = self.vcpus[vcpu].line.lock().finish() {
-                    self.print(vcpu, text);
-                }
+                self.finish_line(vcpu);
                 let last = self.vcpus[vcpu].counts.lock().last_line.clone();
                 return Served::guest_failed(format!(
                     "vCPU {vcpu} reports a failure, its last line is {last:?}"

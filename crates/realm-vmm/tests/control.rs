@@ -168,7 +168,7 @@ fn spec(vcpus: u32) -> Spec {
         memory: 8 << 20,
         sve_bits: 0,
         entry: RAM,
-        arguments: [RAM, 8 << 20, 0x0900_0000, 0, 0, 0, 0, 0],
+        arguments: realm_vmm::Config::raw(8 << 20, &[]).arguments,
         lines: true,
         time_limit_ms: 60_000,
         devices: Vec::new(),

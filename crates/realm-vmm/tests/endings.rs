@@ -7,7 +7,7 @@ use machine::{Config, Machine, RunOptions};
 use realm_guest::demo::GuestPe;
 use realm_host::PageSize;
 use realm_vmm::report::Phase;
-use realm_vmm::{Outcome, calls};
+use realm_vmm::{Outcome, board, calls, gic};
 use support::*;
 
 #[test]
@@ -184,7 +184,9 @@ fn what_is_not_there_aborts_and_private_memory_has_no_alias() {
         &options(1),
         |guest| {
             for ipa in [
-                ALIAS | 0x0A00_0000,
+                ALIAS | board::VIRTIO,
+                ALIAS | (board::REDISTRIBUTORS + gic::REDISTRIBUTOR_SIZE),
+                ALIAS | (board::UART + board::UART_SIZE),
                 ALIAS | RAM,
                 ALIAS | (RAM + (8 << 20)),
                 ALIAS,
@@ -269,7 +271,7 @@ fn a_bad_configuration_is_named_and_costs_nothing() {
                 vcpus: 1 << 16,
                 ..options(1)
             },
-            "the monitor has no room for REC index",
+            "65536 vCPUs are too many",
         ),
     ];
     for (options, words) in bad {

@@ -4,7 +4,7 @@ mod support;
 
 use machine::cpu::{GuestCpu, names};
 use realm_guest::demo::GuestPe;
-use realm_vmm::Outcome;
+use realm_vmm::{Outcome, board, gic};
 use support::*;
 
 #[test]
@@ -40,7 +40,19 @@ fn software_generated_interrupts_reach_vcpus_that_wait() {
     }
 }
 
+/// Sets this vCPU's interrupts up as Linux does: the distributor forwards group 1, and all private ones are in it, at priority 0xA0,
+/// and enabled.
 fn take_interrupts(guest: &GuestCpu) {
+    let index = guest.mpidr() & 0xF;
+    let frame = ALIAS | (board::REDISTRIBUTORS + index * gic::REDISTRIBUTOR_SIZE);
+    guest.store_device(ALIAS | board::DISTRIBUTOR, 0b10010);
+    guest.store_device(frame + 0x14, 0);
+    assert_eq!(guest.load_device(frame + 0x14), 0);
+    guest.store_device(frame + 0x1_0080, !0);
+    for word in 0..8 {
+        guest.store_device(frame + 0x1_0400 + 4 * word, 0xA0A0_A0A0);
+    }
+    guest.store_device(frame + 0x1_0100, !0);
     guest
         .write_system(names::ICC_PMR_EL1, 0xFF)
         .expect("a register");
@@ -90,6 +102,7 @@ fn a_vcpu_can_be_turned_off_and_on_again_and_again() {
             &machine(pes),
             &options(3),
             |guest| {
+                take_interrupts(guest);
                 let mut turned_on = 0;
                 while turned_on < 20 {
                     let target = 1 + turned_on % 2;

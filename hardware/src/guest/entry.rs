@@ -16,7 +16,7 @@ pub(super) const GUARD_SIZE: u64 = 0x1000;
 
 core::arch::global_asm!(
     r#"
-    // In:  x0-x2 arguments of the program.
+    // In:  x0-x4 arguments of the program.
     .section .text.entry, "ax"
     .global guest_primary
 guest_primary:
@@ -57,7 +57,7 @@ guest_stack:
     mov     sp, x9
     mov     x29, xzr
     mov     x30, xzr
-    mov     x3, x11
+    mov     x5, x11
     br      x12
     // There is no stack for this vCPU: PSCI CPU_OFF.
 3:  movz    x0, #0x8400, lsl #16

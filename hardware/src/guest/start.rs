@@ -17,6 +17,10 @@ pub struct Arguments {
     pub memory_size: u64,
     /// Address of the PL011 in the protected half; it answers at the shared alias.
     pub uart: u64,
+    /// Address of the GICv3's distributor, likewise.
+    pub distributor: u64,
+    /// Address of the redistributor of vCPU 0, likewise.
+    pub redistributors: u64,
 }
 
 unsafe extern "Rust" {
@@ -33,11 +37,20 @@ struct Page([AtomicU64; GRANULE_SIZE as usize / 8]);
 static CONFIG: Page = Page([const { AtomicU64::new(0) }; GRANULE_SIZE as usize / 8]);
 
 /// Where vCPU 0 goes from its first instructions, MMU off.
-pub(super) extern "C" fn primary(memory_base: u64, memory_size: u64, uart: u64, index: u64) -> ! {
+pub(super) extern "C" fn primary(
+    memory_base: u64,
+    memory_size: u64,
+    uart: u64,
+    distributor: u64,
+    redistributors: u64,
+    index: u64,
+) -> ! {
     let arguments = Arguments {
         memory_base,
         memory_size,
         uart,
+        distributor,
+        redistributors,
     };
     vectors::install();
     let width = ipa_width().expect("RSI_REALM_CONFIG gave no configuration");
@@ -50,7 +63,14 @@ pub(super) extern "C" fn primary(memory_base: u64, memory_size: u64, uart: u64, 
 }
 
 /// Where every other vCPU goes from its first instructions, MMU off.
-pub(super) extern "C" fn secondary(context: u64, _x1: u64, _x2: u64, index: u64) -> ! {
+pub(super) extern "C" fn secondary(
+    context: u64,
+    _x1: u64,
+    _x2: u64,
+    _x3: u64,
+    _x4: u64,
+    index: u64,
+) -> ! {
     vectors::install();
     translation::enable();
     let vcpu = Vcpu::start(index as usize);

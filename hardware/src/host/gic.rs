@@ -1,4 +1,4 @@
-//! The GICv3 as the normal world sees it: what the hypervisor needs for two interrupts of each PE and those
+//! The GICv3 as the normal world sees it: what the hypervisor needs for the interrupts of each PE and those
 //! of devices.
 
 use core::ptr::{read_volatile, write_volatile};
@@ -9,6 +9,10 @@ use crate::{read_sysreg, write_sysreg};
 
 /// INTID of the interrupt by which PEs of the hypervisor call each other.
 pub(super) const KICK: u32 = 0;
+/// INTIDs of the interrupts of a realm's EL1 (Arm Base System Architecture): its PMU, its list registers that want attention, its
+/// virtual and its physical timer. They are levels that are high only while the realm runs, so they make the realm leave and are
+/// gone then.
+pub(super) const OF_REALMS: [u32; 4] = [23, 25, 27, 30];
 /// INTID of the non-secure EL2 physical timer (Arm Base System Architecture).
 pub(super) const TIMER: u32 = 26;
 /// From here on an INTID means that there is no interrupt.
@@ -35,7 +39,7 @@ const GICD_IROUTER: u64 = 0x6000;
 const SHARED: core::ops::Range<u32> = 32..1020;
 /// Bytes of a redistributor's frames.
 const FRAMES: u64 = 0x2_0000;
-/// Priority of both interrupts, in the half that the normal world has.
+/// Priority of all of them, in the half that the normal world has.
 const PRIORITY: u8 = 0xA0;
 
 /// The interrupt controller.
@@ -111,10 +115,12 @@ impl Gic {
         while self.read(frame + GICR_WAKER) & GICR_WAKER_ASLEEP != 0 {}
         let private = frame + SGI_FRAME;
         self.write(private + IGROUPR0, u32::MAX);
-        for intid in [KICK, TIMER] {
+        let mut enabled = 0;
+        for intid in OF_REALMS.into_iter().chain([KICK, TIMER]) {
             self.write_byte(private + IPRIORITYR + u64::from(intid), PRIORITY);
+            enabled |= 1 << intid;
         }
-        self.write(private + ISENABLER0, 1 << KICK | 1 << TIMER);
+        self.write(private + ISENABLER0, enabled);
 
         let system_registers = read_sysreg!("s3_4_c12_c9_5") | 0xF; // ICC_SRE_EL2
         // SAFETY: lets the CPU interface signal group 1 interrupts of any priority, with one write for priority drop

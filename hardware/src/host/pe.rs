@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use realm_vmm::HostPe;
 
-use super::gic::{self, Gic, KICK, TIMER};
+use super::gic::{self, Gic, KICK, OF_REALMS, TIMER};
 use crate::common::barrier;
 use crate::{read_sysreg, write_sysreg};
 
@@ -88,6 +88,7 @@ impl HostPe for Pe {
             match intid {
                 TIMER => set_timer(0, 0),
                 KICK => {}
+                of_realms if OF_REALMS.contains(&of_realms) => {}
                 device => {
                     self.gic.disable_shared(device);
                     DEVICE.store(true, Ordering::Release);

@@ -11,6 +11,8 @@ mod program {
             memory_base,
             memory_size,
             uart,
+            distributor,
+            redistributors,
         } = arguments;
         demo::run(
             vcpu,
@@ -18,6 +20,8 @@ mod program {
                 memory_base,
                 memory_size,
                 uart,
+                distributor,
+                redistributors,
             },
         );
     }

@@ -12,7 +12,7 @@ pub const PROGRAM_SIZE: u64 = 2 << 20;
 /// The least memory that the demonstration realm can work with, in bytes.
 pub const MINIMUM_MEMORY: u64 = 2 * PROGRAM_SIZE;
 
-/// Where the host put the realm's memory and its console: what vCPU 0 gets in X0-X2 and hands to the other vCPUs.
+/// Where the host put the realm's memory and its devices: what vCPU 0 gets in X0-X4 and hands to the other vCPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Board {
     /// First address of the realm's memory, granule aligned.
@@ -21,6 +21,10 @@ pub struct Board {
     pub memory_size: u64,
     /// The PL011 in the protected half, as the host names it; the program uses its shared alias.
     pub uart: u64,
+    /// The GICv3's distributor, likewise.
+    pub distributor: u64,
+    /// The redistributor of vCPU 0, likewise; that of vCPU 1 follows, and so on.
+    pub redistributors: u64,
 }
 
 /// Offsets, from the end of the program, of the pages that the program uses by address.
@@ -87,7 +91,14 @@ impl Board {
 
     /// Leaves the board, and how wide addresses are, for the other vCPUs.
     pub(super) fn publish<P: GuestPe>(&self, pe: &P, width: IpaWidth) {
-        let words = [self.memory_base, self.memory_size, self.uart, width.bits()];
+        let words = [
+            self.memory_base,
+            self.memory_size,
+            self.uart,
+            self.distributor,
+            self.redistributors,
+            width.bits(),
+        ];
         for (address, word) in (self.parameters()..).step_by(8).zip(words) {
             pe.write(address, word);
         }
@@ -100,8 +111,10 @@ impl Board {
             memory_base: word(0),
             memory_size: word(1),
             uart: word(2),
+            distributor: word(3),
+            redistributors: word(4),
         };
         board.check()?;
-        Ok((board, IpaWidth::new(word(3)).ok_or(Failure::Configuration)?))
+        Ok((board, IpaWidth::new(word(5)).ok_or(Failure::Configuration)?))
     }
 }

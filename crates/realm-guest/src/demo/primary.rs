@@ -8,7 +8,7 @@ use super::{Failure, GuestPe};
 use crate::psci::{Affinity, PsciError};
 use crate::{HashAlgorithm, RealmConfig, Rsi};
 
-/// Runs the program on vCPU 0 of a realm that starts with this `board` in X0-X2.
+/// Runs the program on vCPU 0 of a realm that starts with this `board` in X0-X4.
 ///
 /// Ends in PSCI `SYSTEM_OFF`; returns only where the machine lets that call return.
 pub fn run<P: GuestPe>(pe: &P, board: Board) {
@@ -49,6 +49,7 @@ fn demonstrate<P: GuestPe>(vcpu: &Vcpu<'_, P>, config: &RealmConfig) -> Result<(
     ));
     vcpu.compare_measurement(config.hash_algorithm)?;
 
+    vcpu.forward_interrupts();
     let others = turn_on_others(vcpu)?;
     vcpu.introduce()?;
     vcpu.share_a_page()?;

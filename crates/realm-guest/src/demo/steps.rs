@@ -13,6 +13,20 @@ use crate::{Error, GRANULE_SIZE, HashAlgorithm, HostCall, IpaWidth, Psci, Ripas,
 /// INTID of the virtual timer's private peripheral interrupt (Arm Base System Architecture).
 const VIRTUAL_TIMER: u32 = 27;
 
+/// Registers of the GICv3's distributor, and of a redistributor's two frames.
+const GICD_CTLR: u64 = 0x0;
+const GICD_ENABLE_GROUP_1: u32 = 1 << 1;
+const GICD_ARE: u32 = 1 << 4;
+const REDISTRIBUTOR_SIZE: u64 = 0x2_0000;
+const GICR_WAKER: u64 = 0x14;
+const GICR_WAKER_ASLEEP: u32 = 1 << 2;
+const SGI_FRAME: u64 = 0x1_0000;
+const IGROUPR0: u64 = 0x80;
+const ISENABLER0: u64 = 0x100;
+const IPRIORITYR: u64 = 0x400;
+/// The timer's priority: any that the CPU interface lets through.
+const PRIORITY: u32 = 0xA0;
+
 /// Index of the realm initial measurement among a realm's measurements.
 const INITIAL_MEASUREMENT: u64 = 0;
 
@@ -80,6 +94,7 @@ impl<P: GuestPe> Vcpu<'_, P> {
             return Err(Failure::Mpidr { found: mpidr });
         }
         self.say(format_args!("vCPU {} is up, MPIDR {mpidr:#x}", self.index));
+        self.listen();
         self.ask_the_host()?;
         self.take_timer_interrupt()
     }
@@ -101,6 +116,28 @@ impl<P: GuestPe> Vcpu<'_, P> {
             0 => Ok(()),
             _ => Err(Failure::Measurement),
         }
+    }
+
+    /// Lets the interrupt controller forward interrupts (GIC architecture, IHI 0069). Once for all vCPUs.
+    pub(super) fn forward_interrupts(&self) {
+        let control = self.width.shared(self.board.distributor) + GICD_CTLR;
+        self.pe
+            .store_device(control, GICD_ARE | GICD_ENABLE_GROUP_1);
+    }
+
+    /// Lets the interrupt of the virtual timer through to this vCPU.
+    fn listen(&self) {
+        let frame = self.board.redistributors + self.index * REDISTRIBUTOR_SIZE;
+        let waker = self.width.shared(frame) + GICR_WAKER;
+        self.pe.store_device(waker, 0);
+        while self.pe.load_device(waker) & GICR_WAKER_ASLEEP != 0 {}
+        let private = |offset: u64| self.width.shared(frame) + SGI_FRAME + offset;
+        let (word, byte) = (u64::from(VIRTUAL_TIMER) & !3, VIRTUAL_TIMER & 3);
+        self.pe.store_device(private(IGROUPR0), 1 << VIRTUAL_TIMER);
+        self.pe
+            .store_device(private(IPRIORITYR + word), PRIORITY << (8 * byte));
+        self.pe
+            .store_device(private(ISENABLER0), 1 << VIRTUAL_TIMER);
     }
 
     /// A host call whose answer can be checked.

@@ -17,6 +17,8 @@ const BOARD: Board = Board {
     memory_base: 0x4000_0000,
     memory_size: 64 << 20,
     uart: 0x0900_0000,
+    distributor: 0x0800_0000,
+    redistributors: 0x080A_0000,
 };
 const SHARED_BIT: u64 = 1 << 39;
 const RIM: [u64; 8] = [0x0807_0605_0403_0201, 2, 3, 4, 0, 0, 0, 0];
@@ -60,6 +62,8 @@ struct World {
     fault: Fault,
     failure_reported: Cell<bool>,
     ended: Cell<bool>,
+    /// Whether the distributor forwards group 1.
+    forwarded: Cell<bool>,
     /// Bytes of the token that the realm has got; none before it was begun.
     token: Cell<Option<u64>>,
     /// What the host has got.
@@ -78,6 +82,7 @@ impl World {
             fault,
             failure_reported: Cell::new(false),
             ended: Cell::new(false),
+            forwarded: Cell::new(false),
             token: Cell::default(),
             handed: RefCell::default(),
         };
@@ -208,6 +213,9 @@ struct Pe<'w> {
     index: u64,
     deadline: Cell<Option<u64>>,
     active: Cell<Option<u32>>,
+    /// Whether its redistributor is awake, and lets the timer's interrupt through.
+    awake: Cell<bool>,
+    enabled: Cell<bool>,
 }
 
 impl<'w> Pe<'w> {
@@ -217,6 +225,8 @@ impl<'w> Pe<'w> {
             index,
             deadline: Cell::default(),
             active: Cell::default(),
+            awake: Cell::default(),
+            enabled: Cell::default(),
         }
     }
 
@@ -278,11 +288,26 @@ impl GuestPe for Pe<'_> {
     }
 
     fn load_device(&self, ipa: u64) -> u32 {
+        if ipa == self.redistributor() + 0x14 {
+            return if self.awake.get() { 0 } else { 0b110 };
+        }
         assert_eq!(ipa, (BOARD.uart + 0x18) | SHARED_BIT);
         0x90
     }
 
     fn store_device(&self, ipa: u64, value: u32) {
+        let redistributor = self.redistributor();
+        if ipa == BOARD.distributor | SHARED_BIT {
+            assert_eq!(value, 0b10010);
+            return self.world.forwarded.set(true);
+        }
+        match ipa.wrapping_sub(redistributor) {
+            0x14 => return self.awake.set(value == 0),
+            0x1_0080 => return assert_eq!(value, 1 << 27),
+            0x1_0418 => return assert_eq!(value, 0xA0 << 24),
+            0x1_0100 => return self.enabled.set(self.awake.get() && value == 1 << 27),
+            _ => {}
+        }
         assert_eq!(ipa, BOARD.uart | SHARED_BIT);
         self.world
             .console
@@ -329,6 +354,10 @@ impl GuestPe for Pe<'_> {
             .deadline
             .get()
             .is_some_and(|deadline| self.counter() >= deadline);
+        assert!(
+            self.world.forwarded.get() && self.enabled.get(),
+            "nobody listens to the timer"
+        );
         if due || self.world.fault == Fault::EarlyInterrupt {
             let intid = if self.world.fault == Fault::OtherInterrupt {
                 30
@@ -350,6 +379,11 @@ impl GuestPe for Pe<'_> {
 }
 
 impl Pe<'_> {
+    /// The shared address of this vCPU's redistributor.
+    fn redistributor(&self) -> u64 {
+        (BOARD.redistributors + self.index * 0x2_0000) | SHARED_BIT
+    }
+
     fn check_state(&self, ipa: u64) {
         let page = ipa & !0xFFF & !SHARED_BIT;
         let shared = self.world.empty.borrow().contains(&page);

@@ -84,8 +84,8 @@ impl Candidate {
 }
 
 impl Interface {
-    /// The vCPU has been turned on: its timers are off.
-    pub(super) fn turn_on(&mut self) {
+    /// The vCPU has been turned off, and starts with its CPU interface and its timers reset.
+    pub(super) fn turn_off(&mut self) {
         self.timers = Timers::default();
         self.pmu = false;
         self.vmcr = 0;

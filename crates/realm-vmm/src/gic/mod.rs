@@ -150,10 +150,10 @@ impl Gic {
         interface.deadline(&shared)
     }
 
-    /// A vCPU has been turned on: its timers are off until it says something else.
-    pub fn turn_on(&self, vcpu: usize) {
+    /// A vCPU has been turned off: when it is on again, its timers are off.
+    pub fn turn_off(&self, vcpu: usize) {
         if let Some(interface) = self.vcpus.get(vcpu) {
-            interface.lock().turn_on();
+            interface.lock().turn_off();
         }
     }
 

@@ -76,21 +76,9 @@ impl Gic {
 impl Interface {
     fn read(&self, offset: u64, size: u64) -> u64 {
         match (offset, size) {
-            (CTLR, 4) => {
-                if self.bank.is_disabling() {
-                    WRITE_PENDING
-                } else {
-                    0
-                }
-            }
+            (CTLR, 4) if self.bank.is_disabling() => WRITE_PENDING,
             (IIDR, 4) => IMPLEMENTER,
-            (WAKER, 4) => {
-                if self.asleep {
-                    PROCESSOR_SLEEP | CHILDREN_ASLEEP
-                } else {
-                    0
-                }
-            }
+            (WAKER, 4) if self.asleep => PROCESSOR_SLEEP | CHILDREN_ASLEEP,
             (IDENTIFICATION..IDENTIFICATION_END, 4) => identification(offset),
             (PRIORITIES..PRIORITIES_END, 1 | 4) => {
                 bytes(offset - PRIORITIES, size, |n| self.bank.priority(n))

@@ -106,7 +106,7 @@ fn a_realm_prints_through_pages_that_it_shares() {
             .expect("an image");
         realm.add_vcpu(first).expect("vCPU 0");
         let realm = realm.activate().expect("active");
-        let memory = RealmMemory::new(&realm, ram);
+        let memory = RealmMemory::new(&realm, ram.base().get()..ram.top().get());
         let refused = |ipa| memory.read(ipa, &mut [0; 8]) == Err(NotShared);
         assert!(
             refused(RAM) && refused(SHARED) && refused(SHARED | ALIAS),
