@@ -93,6 +93,23 @@ pub fn converse(
     })
 }
 
+/// Runs `command` to its end with the standard input that it was given, gives each line of its output to `on_line`.
+///
+/// # Errors
+///
+/// As [`run_with_input`].
+pub fn watch(
+    command: &mut Command,
+    limit: Option<Duration>,
+    mut on_line: impl FnMut(&str),
+) -> Result<Finished, Error> {
+    follow(command, limit, |line, _| {
+        if let Some(line) = line {
+            on_line(line);
+        }
+    })
+}
+
 /// Runs `command`, whose standard input is chosen, to its end. `on_line` sees its start (without a line) and each line
 /// of its output, with the standard input if that is a pipe and still open.
 fn follow(

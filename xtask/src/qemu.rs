@@ -119,6 +119,11 @@ pub const PAYLOAD: u64 = cca_abi::firmware::PAYLOAD_BASE;
 ///
 /// The kernel ends it when this process is gone, however it goes, where the system has the means for that.
 pub fn machine(qemu: &Path, cpus: u64, memory: u64) -> Command {
+    machine_at(qemu, cpus, memory, "stdio")
+}
+
+/// As [`machine`], with the UART at `serial`, as QEMU's option names it.
+pub fn machine_at(qemu: &Path, cpus: u64, memory: u64, serial: &str) -> Command {
     let path = env::var_os("PATH").unwrap_or_default();
     let setpriv = env::split_paths(&path)
         .map(|folder| folder.join("setpriv"))
@@ -149,7 +154,7 @@ pub fn machine(qemu: &Path, cpus: u64, memory: u64) -> Command {
         "-monitor",
         "none",
         "-serial",
-        "stdio",
+        serial,
         "-no-reboot",
     ]);
     command

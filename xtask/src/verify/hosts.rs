@@ -1,8 +1,12 @@
 //! `suzerain host`: hosts of others on the project's firmware.
 
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use xtask::child::{self, Finished};
 use xtask::images::{HYPERVISOR, PAYLOAD, REALM_MONITOR};
@@ -58,6 +62,9 @@ pub(crate) fn hosts(workspace: &Workspace) -> Vec<Case> {
     let result = result.and_then(|finished| says(&finished, &["demo: done", "\"outcome\":\"ok\""]));
     cases.push(Case::new("a hypervisor above an RMM from a file", result));
 
+    let name = "a host at a terminal, ended with Ctrl-A X";
+    cases.push(Case::new(name, at_terminal(workspace, &program)));
+
     for (name, arguments) in [
         (
             "a kernel that is not there",
@@ -79,6 +86,38 @@ pub(crate) fn hosts(workspace: &Workspace) -> Vec<Case> {
         cases.push(Case::new(format!("refuses {name}"), result));
     }
     cases
+}
+
+/// A host that does nothing, with a terminal as its standard input.
+fn at_terminal(workspace: &Workspace, program: &Path) -> Result<(), String> {
+    // b .
+    let code = 0x1400_0000u32.to_le_bytes();
+    let payload = workspace.target().join("guests").join("host");
+    fs::create_dir_all(workspace.target().join("guests"))
+        .and_then(|()| fs::write(&payload, code))
+        .map_err(|error| format!("{}: {error}", payload.display()))?;
+    let failed = |error| format!("no terminal can be made: {error}");
+    let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).map_err(failed)?;
+    grantpt(&keyboard).map_err(failed)?;
+    unlockpt(&keyboard).map_err(failed)?;
+    let name = ptsname(&keyboard, Vec::new()).map_err(failed)?;
+    let terminal = File::options()
+        .read(true)
+        .write(true)
+        .open(&*name.to_string_lossy())
+        .map_err(|error| format!("{}: {error}", name.to_string_lossy()))?;
+    let mut keyboard = File::from(keyboard);
+    let mut command = Command::new(program);
+    command.args(["host", "--timeout", TIMEOUT, "--kernel"]);
+    command.arg(&payload).stdin(terminal);
+    let finished = child::watch(&mut command, Some(LIMIT), |line| {
+        if line.contains("RMM ready") {
+            // If it does not arrive, the machine is ended by its limit, which is a failure.
+            let _ = keyboard.write_all(b"\x01x");
+        }
+    });
+    let finished = finished.map_err(|error| error.to_string())?;
+    says(&finished, &["Ctrl-A X ends the machine", "RMM ready"])
 }
 
 /// A Linux that came up with all CPUs and KVM at EL2, took what was typed, and switched off.

@@ -99,8 +99,9 @@ impl Parts {
         })
     }
 
-    fn command(&self, options: &Host, payload: &Payload) -> Command {
-        let mut command = xtask::qemu::machine(&self.qemu.path, options.cpus, options.memory);
+    fn command(&self, options: &Host, payload: &Payload, serial: &str) -> Command {
+        let (cpus, memory) = (options.cpus, options.memory);
+        let mut command = xtask::qemu::machine_at(&self.qemu.path, cpus, memory, serial);
         xtask::qemu::flash(&mut command, &self.flash);
         xtask::qemu::load(&mut command, &payload.file, PAYLOAD_BASE);
         let linux = payload.linux.as_ref();
@@ -171,12 +172,10 @@ pub(super) fn run(
     parts: &Parts,
     screen: &Screen,
 ) -> Result<(), Failure> {
-    let mut command = parts.command(options, payload);
     // At a terminal, keys such as Ctrl-C are the machine's, and the emulator needs a key of its own.
     let keys = io::stdin().is_terminal();
-    if keys {
-        command.args(["-serial", "mon:stdio"]);
-    }
+    let serial = if keys { "mon:stdio" } else { "stdio" };
+    let mut command = parts.command(options, payload, serial);
     if options.json {
         command.stdout(Stdio::from(io::stderr()));
     }
