@@ -16,8 +16,13 @@ pub trait Console {
         let _ = (stream, bytes);
     }
 
-    /// Whether output waits for PE 0 to pass it on. Asked when a vCPU leaves its PE; it starts waiting anew then.
-    fn is_behind(&self) -> bool {
+    /// A device of the realm may have something for the world outside, or room for something from there.
+    fn device_changed(&self) {}
+
+    /// Whether PE 0 is to be called to pass output on. Asked after each exit, and when a vCPU leaves its PE: then nothing waits any
+    /// longer.
+    fn calls_for_service(&self, leaving: bool) -> bool {
+        let _ = leaving;
         false
     }
 }
@@ -31,7 +36,11 @@ impl<C: Console + ?Sized> Console for &C {
         (**self).output(stream, bytes);
     }
 
-    fn is_behind(&self) -> bool {
-        (**self).is_behind()
+    fn device_changed(&self) {
+        (**self).device_changed();
+    }
+
+    fn calls_for_service(&self, leaving: bool) -> bool {
+        (**self).calls_for_service(leaving)
     }
 }

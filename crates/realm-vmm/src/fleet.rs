@@ -114,13 +114,14 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
                     let others = Others {
                         fleet: self,
                         me: member.id,
+                        console: &member.machine.console,
                         service,
                         more,
                     };
                     member.machine.run_shared(vcpu, &others, pe);
                     let ran = pe.counter().saturating_sub(now);
                     member.used.fetch_add(ran, Ordering::Relaxed);
-                    if member.machine.console.is_behind() {
+                    if member.machine.console.calls_for_service(true) {
                         pe.kick_others();
                     }
                 }
@@ -213,6 +214,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
 struct Others<'f, 'a, T: SmcTransport, M: PageSupply, C: Console, S> {
     fleet: &'f Fleet<'a, T, M, C>,
     me: u32,
+    console: &'f C,
     service: &'f S,
     more: bool,
 }
@@ -232,7 +234,10 @@ impl<T: SmcTransport, M: PageSupply, C: Console, S: Service> Neighbours
         self.fleet.deadline(Some(self.me))
     }
 
-    fn is_urgent(&self, _pe: &mut impl HostPe) -> bool {
+    fn is_urgent(&self, pe: &mut impl HostPe) -> bool {
+        if self.console.calls_for_service(false) {
+            pe.kick_others();
+        }
         self.service.is_wanted() || self.fleet.is_over()
     }
 }

@@ -261,22 +261,33 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         let ipa = mmio.ipa();
         let address = ipa.get() & !realm.geometry().unprotected_bit();
         if let Some(place) = Place::of(address).filter(|&place| self.devices.has(place)) {
+            let data = mmio.data();
             let access = Access {
                 vcpu,
                 place,
                 size: mmio.size(),
-                data: mmio.data(),
+                data,
             };
             let memory = self.shared_memory(realm);
             let (value, targets) = self.devices.access(access, &memory, self);
             mmio.complete(value);
             self.notify(targets, Some(vcpu), pe);
+            self.device_accessed(place, data.is_some());
             Served::Again
         } else if self.is_shared(realm, ipa) {
             shared(vcpu, ipa, mmio.share())
         } else {
             mmio.abort();
             Served::Again
+        }
+    }
+
+    /// Tells the world outside what it may be interested in: a device was told of work (written), or input was taken from the PL011 (read).
+    fn device_accessed(&self, place: Place, is_write: bool) {
+        match place {
+            Place::Virtio(..) if is_write => self.console.device_changed(),
+            Place::Uart(0) if !is_write => self.console.device_changed(),
+            _ => {}
         }
     }
 

@@ -23,6 +23,7 @@ pub mod block;
 pub mod frame;
 pub mod message;
 pub mod outbox;
+mod ports;
 mod server;
 mod status;
 

@@ -23,6 +23,8 @@ pub struct Outbox {
     pending: Mutex<Pending>,
     /// PE 0 should send now.
     urgent: AtomicBool,
+    /// PE 0 has not been called for that yet.
+    call: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +54,7 @@ impl Outbox {
         frame::write(kind, realm, stream, payload, &mut pending.bytes);
         pending.console = None;
         drop(pending);
-        self.urgent.store(true, Ordering::Release);
+        self.hurry();
     }
 
     /// Adds output of a console.
@@ -67,22 +69,34 @@ impl Outbox {
         let many = pending.bytes.len() >= MANY;
         drop(pending);
         if many || bytes.contains(&b'\n') {
-            self.urgent.store(true, Ordering::Release);
+            self.hurry();
         }
+    }
+
+    /// Whether there is room for output of consoles.
+    pub fn has_room(&self) -> bool {
+        self.pending.lock().bytes.len() < MOST / 2
+    }
+
+    /// PE 0 has something to do.
+    pub fn hurry(&self) {
+        self.urgent.store(true, Ordering::Release);
+        self.call.store(true, Ordering::Release);
+    }
+
+    /// Whether PE 0 is to be called. Says so once.
+    pub fn calls(&self) -> bool {
+        self.call.load(Ordering::Relaxed) && self.call.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether there is anything to send.
+    fn waits(&self) -> bool {
+        !self.pending.lock().bytes.is_empty()
     }
 
     /// Whether PE 0 should send now.
     pub fn is_urgent(&self) -> bool {
         self.urgent.load(Ordering::Acquire)
-    }
-
-    /// Whether there is anything to send. What there is, is to be sent now.
-    pub fn hurry(&self) -> bool {
-        let waits = !self.pending.lock().bytes.is_empty();
-        if waits {
-            self.urgent.store(true, Ordering::Release);
-        }
-        waits
     }
 
     /// Takes all that there is to send.
@@ -130,8 +144,15 @@ impl Console for Port<'_> {
         self.outbox.console(self.realm, stream, bytes);
     }
 
-    fn is_behind(&self) -> bool {
-        self.outbox.hurry()
+    fn device_changed(&self) {
+        self.outbox.hurry();
+    }
+
+    fn calls_for_service(&self, leaving: bool) -> bool {
+        if leaving && self.outbox.waits() {
+            self.outbox.hurry();
+        }
+        self.outbox.calls()
     }
 }
 
@@ -179,12 +200,17 @@ mod tests {
     fn a_line_is_urgent_and_a_part_of_one_waits_to_be_asked_for() {
         let outbox = Outbox::default();
         outbox.console(1, 0, b"$ ");
-        assert!(!outbox.is_urgent());
-        assert!(outbox.hurry() && outbox.is_urgent());
+        let port = Port {
+            realm: 1,
+            outbox: &outbox,
+        };
+        assert!(!outbox.is_urgent() && !port.calls_for_service(false));
+        assert!(port.calls_for_service(true) && outbox.is_urgent());
+        assert!(!port.calls_for_service(false), "once is enough");
         outbox.take();
-        assert!(!outbox.is_urgent() && !outbox.hurry());
+        assert!(!outbox.is_urgent() && !port.calls_for_service(true));
         outbox.console(1, 0, b"x\n");
-        assert!(outbox.is_urgent());
+        assert!(outbox.is_urgent() && port.calls_for_service(false));
     }
 
     #[test]

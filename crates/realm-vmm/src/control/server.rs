@@ -11,6 +11,7 @@ use realm_host::{Host, PageSupply, SmcTransport};
 use super::frame::{Frame, FrameReader, Kind};
 use super::message::{Answer, Call, Event, Outcome, Reply, Request, Spec, State};
 use super::outbox::{Outbox, Port};
+use super::ports::Ports;
 use super::{VERSION, status};
 use crate::build::Assembly;
 use crate::config::Config;
@@ -75,7 +76,7 @@ pub(super) struct Entry<'a, T: SmcTransport, M: PageSupply> {
 pub(super) enum Stage<'a, T: SmcTransport, M: PageSupply> {
     /// Contents arrive; what went wrong with them, if anything.
     New(Result<Box<Assembly<'a, T, M>>, String>),
-    Whole(Arc<Member<'a, T, M, Port<'a>>>),
+    Whole(Arc<Member<'a, T, M, Port<'a>>>, Box<Ports>),
 }
 
 /// What a request comes to: an answer, or a line that says why not.
@@ -147,8 +148,15 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
         match frame.kind {
             Kind::Request => self.request(&frame.payload, pe),
             Kind::Contents => self.contents(&frame),
-            // No device takes these yet.
-            Kind::Console | Kind::Block | Kind::Network => {}
+            Kind::Console | Kind::Block | Kind::Network => {
+                if let Some(Entry {
+                    stage: Stage::Whole(member, ports),
+                    ..
+                }) = self.realms.get_mut(&frame.realm)
+                {
+                    ports.deliver(&member.machine, &frame, pe);
+                }
+            }
             // Those go the other way; a tool that sends them is wrong about itself, but harms nobody.
             Kind::Reply | Kind::Event => {}
         }
@@ -232,9 +240,6 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
     }
 
     fn create(&mut self, name: String, spec: Spec) -> Answered {
-        if !spec.devices.is_empty() {
-            return Err("this host has no virtio devices".to_string());
-        }
         let config = config(&spec);
         let assembly = Assembly::begin(self.host, &config)?;
         let realm = self.next;
@@ -283,10 +288,18 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
                     outbox: self.outbox,
                 };
                 let aux_granules = active.auxiliary_granules() as u64;
-                let machine = RealmMachine::with_realm(self.host, port, active, &config, pe);
+                let mut machine = RealmMachine::with_realm(self.host, port, active, &config, pe);
+                let devices = &self.realms[&realm].spec.devices;
+                let ports = match Ports::attach(&mut machine, devices, pe.counter()) {
+                    Ok(ports) => Box::new(ports),
+                    Err(error) => {
+                        self.realms.remove(&realm);
+                        return Err(format!("{error}; realm {realm} is gone"));
+                    }
+                };
                 let rim = machine.rim().to_string();
                 let member = self.fleet.add(Member::new(realm, machine));
-                self.entry(realm)?.stage = Stage::Whole(member);
+                self.entry(realm)?.stage = Stage::Whole(member, ports);
                 Ok(Answer::Activated { rim, aux_granules })
             }
             Err(error) => {
@@ -298,7 +311,7 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
 
     fn remove(&mut self, realm: u32, pe: &mut impl HostPe) -> Answered {
         let entry = self.entry(realm)?;
-        if let Stage::Whole(member) = &entry.stage
+        if let Stage::Whole(member, _) = &entry.stage
             && member.is_started()
             && !member.machine.is_stopped()
         {
@@ -327,7 +340,7 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
         pe: &mut impl HostPe,
     ) -> Option<report::Report> {
         // A realm that is being filled is destroyed when it is dropped.
-        let Stage::Whole(member) = entry.stage else {
+        let Stage::Whole(member, _) = entry.stage else {
             return None;
         };
         self.fleet.remove(realm);
@@ -374,7 +387,7 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
     /// Tells of realms that have stopped since the last time.
     fn tell_of_ends(&mut self) {
         for (&realm, entry) in &mut self.realms {
-            if let Stage::Whole(member) = &entry.stage
+            if let Stage::Whole(member, _) = &entry.stage
                 && !entry.told
                 && let Some((outcome, error)) = member.machine.end()
             {
@@ -399,6 +412,11 @@ impl<T: SmcTransport, M: PageSupply, L: Link> Service for Server<'_, '_, T, M, L
             self.take_all_apart(pe);
             self.fleet.finish(pe);
         }
+        for (&realm, entry) in &mut self.realms {
+            if let Stage::Whole(member, ports) = &mut entry.stage {
+                ports.collect(realm, &member.machine, self.outbox, pe);
+            }
+        }
         self.tell_of_ends();
         let bytes = self.outbox.take();
         if !bytes.is_empty() {
@@ -415,7 +433,7 @@ impl<T: SmcTransport, M: PageSupply, L: Link> Service for Server<'_, '_, T, M, L
 impl<'a, T: SmcTransport, M: PageSupply> Entry<'a, T, M> {
     fn member(&self) -> Result<Arc<Member<'a, T, M, Port<'a>>>, String> {
         match &self.stage {
-            Stage::Whole(member) => Ok(Arc::clone(member)),
+            Stage::Whole(member, _) => Ok(Arc::clone(member)),
             Stage::New(_) => Err("the realm is not active yet".to_string()),
         }
     }
@@ -423,10 +441,10 @@ impl<'a, T: SmcTransport, M: PageSupply> Entry<'a, T, M> {
     pub(super) fn state(&self) -> State {
         match &self.stage {
             Stage::New(_) => State::New,
-            Stage::Whole(member) if member.machine.is_stopped() => State::Stopped,
-            Stage::Whole(member) if !member.is_started() => State::Active,
-            Stage::Whole(member) if member.machine.is_paused() => State::Paused,
-            Stage::Whole(_) => State::Running,
+            Stage::Whole(member, _) if member.machine.is_stopped() => State::Stopped,
+            Stage::Whole(member, _) if !member.is_started() => State::Active,
+            Stage::Whole(member, _) if member.machine.is_paused() => State::Paused,
+            Stage::Whole(..) => State::Running,
         }
     }
 }

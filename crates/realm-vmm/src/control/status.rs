@@ -67,7 +67,7 @@ pub(super) fn status<T: SmcTransport, M: PageSupply>(
         outcome: None,
         error: None,
     };
-    let Stage::Whole(member) = &entry.stage else {
+    let Stage::Whole(member, _) = &entry.stage else {
         return status;
     };
     let machine = &member.machine;
@@ -104,7 +104,7 @@ pub(super) fn details<T: SmcTransport, M: PageSupply>(
         token: None,
         challenge: None,
     };
-    if let Stage::Whole(member) = &entry.stage {
+    if let Stage::Whole(member, _) = &entry.stage {
         let report = member.machine.report(GranuleReport::default());
         details.rim = report.rim;
         details.recs = report.recs;
