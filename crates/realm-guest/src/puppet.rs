@@ -64,6 +64,11 @@ pub enum Operation {
     OverflowCycles = 16,
     /// Loads the [`LOAD_WORDS`] doublewords from an IPA on, which is 8-byte aligned.
     ReadMany = 17,
+    /// Fills breakpoint, watchpoint and PMU registers: seed; reports how many breakpoints, watchpoints and event counters
+    /// there are, or [`NOTHING`].
+    FillRegisters = 18,
+    /// Looks at these registers: seed; reports how many differ from what was filled in, or [`NOTHING`].
+    CompareRegisters = 19,
 }
 
 impl Operation {
@@ -89,6 +94,8 @@ impl Operation {
             15 => Self::CompareVectors,
             16 => Self::OverflowCycles,
             17 => Self::ReadMany,
+            18 => Self::FillRegisters,
+            19 => Self::CompareRegisters,
             _ => return None,
         })
     }
@@ -145,6 +152,12 @@ fn carry_out<P: GuestPe>(pe: &P, operation: Operation, arguments: &[u64], report
         }
         Operation::CompareVectors => {
             report[0] = pe.vector_differences(arguments[0]).unwrap_or(NOTHING);
+        }
+        Operation::FillRegisters => {
+            report[0] = pe.fill_registers(arguments[0]).unwrap_or(NOTHING);
+        }
+        Operation::CompareRegisters => {
+            report[0] = pe.register_differences(arguments[0]).unwrap_or(NOTHING);
         }
         Operation::Spin => loop {
             pe.counter();

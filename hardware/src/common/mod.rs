@@ -2,9 +2,13 @@
 
 pub mod barrier;
 pub mod console;
+#[cfg(any(feature = "rmm", feature = "host", feature = "guest"))]
+pub mod debug;
 pub mod memory;
 pub mod panic;
 pub mod per_pe;
+#[cfg(any(feature = "host", feature = "guest"))]
+pub mod points;
 #[cfg(any(feature = "rmm", feature = "host", feature = "guest"))]
 pub mod simd;
 pub mod smc;

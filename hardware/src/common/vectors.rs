@@ -35,6 +35,13 @@ static BUFFER: Buffer = Buffer {
     predicates: UnsafeCell::new([0; _]),
 };
 
+/// Bytes of a vector of SVE, or in streaming mode of one of that; access to them is open at this exception level.
+#[cfg(feature = "host")]
+pub fn bytes() -> u64 {
+    // SAFETY: reads the length, at worst with an exception that says that it is not open.
+    unsafe { simd::vector_bytes() }
+}
+
 /// Byte `n` of the registers, in a set that `seed` tells from others.
 fn byte(seed: u64, n: usize) -> u8 {
     let mixed = (seed << 32 | n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -52,11 +59,38 @@ fn predicate_byte(seed: u64, n: usize, size: usize) -> u8 {
     }
 }
 
-/// Fills V0 to V31, or with SVE all of Z0 to Z31, P0 to P15 and FFR. Returns the bytes of a vector.
+/// Which registers there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// V0 to V31.
+    Simd,
+    /// Z0 to Z31, P0 to P15 and FFR.
+    Sve,
+    /// Z0 to Z31 and P0 to P15: streaming mode, where it has no FFR.
+    WithoutFfr,
+}
+
+impl Kind {
+    /// Those of a CPU with SVE or without.
+    pub fn of(sve: bool) -> Self {
+        if sve { Self::Sve } else { Self::Simd }
+    }
+
+    fn predicates(self) -> usize {
+        match self {
+            Self::Simd => 0,
+            Self::Sve => 17,
+            Self::WithoutFfr => 16,
+        }
+    }
+}
+
+/// Fills the registers. Returns the bytes of a vector.
 ///
 /// # Safety
-/// Access to the registers is open at this exception level.
-pub unsafe fn fill(sve: bool, seed: u64) -> u64 {
+/// The registers exist, and access to them is open at this exception level.
+pub unsafe fn fill(kind: Kind, seed: u64) -> u64 {
+    let (sve, ffr) = (kind != Kind::Simd, kind == Kind::Sve);
     lock();
     // SAFETY: the buffer is locked, and has room for the longest vectors and predicates.
     let size = unsafe {
@@ -74,7 +108,7 @@ pub unsafe fn fill(sve: bool, seed: u64) -> u64 {
             for (n, to) in predicates[..17 * size / 8].iter_mut().enumerate() {
                 *to = predicate_byte(seed, n, size / 8);
             }
-            simd::load_p(predicates.as_ptr(), 1);
+            simd::load_p(predicates.as_ptr(), ffr.into());
             let (lower, upper) = vectors.split_at(16 * size);
             simd::load_z(lower.as_ptr(), upper.as_ptr());
         } else {
@@ -90,7 +124,8 @@ pub unsafe fn fill(sve: bool, seed: u64) -> u64 {
 ///
 /// # Safety
 /// As for [`fill`].
-pub unsafe fn differences(sve: bool, seed: u64) -> u64 {
+pub unsafe fn differences(kind: Kind, seed: u64) -> u64 {
+    let (sve, ffr) = (kind != Kind::Simd, kind == Kind::Sve);
     lock();
     // SAFETY: as in `fill`.
     let count = unsafe {
@@ -105,9 +140,9 @@ pub unsafe fn differences(sve: bool, seed: u64) -> u64 {
         if sve {
             let (lower, upper) = vectors.split_at_mut(16 * size);
             simd::store_z(lower.as_mut_ptr(), upper.as_mut_ptr());
-            simd::store_p(predicates.as_mut_ptr(), 1);
+            simd::store_p(predicates.as_mut_ptr(), ffr.into());
             simd::load_p(predicates.as_ptr(), 0);
-            count += predicates[..17 * size / 8]
+            count += predicates[..kind.predicates() * size / 8]
                 .iter()
                 .enumerate()
                 .filter(|&(n, &is)| is != predicate_byte(seed, n, size / 8))

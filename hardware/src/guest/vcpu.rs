@@ -6,7 +6,8 @@ use cca_abi::smccc::Registers;
 use realm_guest::demo::GuestPe;
 
 use super::entry::{self, MAX_VCPUS};
-use crate::common::{barrier, smc, vectors};
+use crate::common::vectors::{self, Kind};
+use crate::common::{barrier, points, smc};
 use crate::{read_sysreg, write_sysreg};
 
 /// No interrupt: the INTID that the GIC answers when nothing is signalled.
@@ -183,7 +184,7 @@ impl GuestPe for Vcpu {
     fn fill_vectors(&self, seed: u64) -> Option<u64> {
         let sve = open_vectors();
         // SAFETY: the registers are open.
-        Some(unsafe { vectors::fill(sve, seed) })
+        Some(unsafe { vectors::fill(Kind::of(sve), seed) })
     }
 
     fn overflow_cycles(&self, asked: bool) -> Option<u64> {
@@ -221,7 +222,16 @@ impl GuestPe for Vcpu {
     fn vector_differences(&self, seed: u64) -> Option<u64> {
         let sve = open_vectors();
         // SAFETY: the registers are open.
-        Some(unsafe { vectors::differences(sve, seed) })
+        Some(unsafe { vectors::differences(Kind::of(sve), seed) })
+    }
+
+    fn fill_registers(&self, seed: u64) -> Option<u64> {
+        // SAFETY: this program uses neither breakpoints nor watchpoints nor the PMU.
+        Some(unsafe { points::fill(seed, true) })
+    }
+
+    fn register_differences(&self, seed: u64) -> Option<u64> {
+        Some(points::differences(seed, true))
     }
 }
 

@@ -37,6 +37,8 @@ const IPRIORITYR: u64 = 0x400;
 const GICD_IROUTER: u64 = 0x6000;
 /// The first interrupt of a device, and the first after the last.
 const SHARED: core::ops::Range<u32> = 32..1020;
+/// GICR_CTLR.RWP, in the first register.
+const GICR_RWP: u32 = 1 << 3;
 /// Bytes of a redistributor's frames.
 const FRAMES: u64 = 0x2_0000;
 /// Priority of all of them, in the half that the normal world has.
@@ -135,6 +137,21 @@ impl Gic {
         }
         barrier::isb();
         true
+    }
+
+    /// Lets a private interrupt, INTID 16 to 31, reach this PE, or no more.
+    pub fn set_private(&self, intid: u32, enabled: bool) {
+        if let Some(frame) = self.redistributor() {
+            let private = frame + SGI_FRAME;
+            let bit = 1 << (intid % 32);
+            if enabled {
+                self.write_byte(private + IPRIORITYR + u64::from(intid % 32), PRIORITY);
+                self.write(private + ISENABLER0, bit);
+            } else {
+                self.write(private + ICENABLER0, bit);
+                while self.read(frame) & GICR_RWP != 0 {}
+            }
+        }
     }
 
     /// The first frame of this PE's redistributor.

@@ -16,9 +16,11 @@ mod heap;
 mod memory;
 mod panic;
 mod pe;
+mod points;
 mod power;
 mod simd;
 mod start;
+mod streaming;
 mod translation;
 mod transport;
 mod vectors;
@@ -30,8 +32,10 @@ pub use gic::Gic;
 pub use memory::Dram;
 pub use panic::stop;
 pub use pe::{Pe, affinity};
+pub use points::{fill_registers, register_differences};
 pub use power::{start_pe, system_off};
 pub use simd::{fill_vectors, vector_differences};
+pub use streaming::{fill_streaming, leave_streaming};
 pub use transport::Transport;
 
 /// Makes two functions the program of the image: `primary: fn(Option<&'static [u8]>)`, with the device tree, runs on

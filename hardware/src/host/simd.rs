@@ -1,11 +1,11 @@
 //! The SIMD registers of this PE, for tests of who keeps them.
 
 use crate::common::barrier;
-use crate::common::vectors;
+use crate::common::vectors::{self, Kind};
 use crate::write_sysreg;
 
 /// `CPTR_EL2` without the host extensions: its RES1 bits, and TSM. FP, Advanced SIMD and SVE are open.
-const CPTR: u64 = 0x22FF | 1 << 12;
+pub(super) const CPTR: u64 = 0x22FF | 1 << 12;
 
 /// Opens the registers, and with `length` other than 0 sets vectors of `length` * 128 bits.
 fn open(length: u64) {
@@ -24,12 +24,12 @@ fn open(length: u64) {
 pub fn fill_vectors(length: u64, seed: u64) {
     open(length);
     // SAFETY: the registers are open.
-    unsafe { vectors::fill(length != 0, seed) };
+    unsafe { vectors::fill(Kind::of(length != 0), seed) };
 }
 
 /// Number of bytes of the registers that are not what [`fill_vectors`] with these arguments leaves in them.
 pub fn vector_differences(length: u64, seed: u64) -> u64 {
     open(length);
     // SAFETY: the registers are open.
-    unsafe { vectors::differences(length != 0, seed) }
+    unsafe { vectors::differences(Kind::of(length != 0), seed) }
 }

@@ -3,6 +3,7 @@
 //! The realm's accesses to these registers are trapped, so there is nothing to be saved of it. Its last breakpoint becomes
 //! the PE's last one: the breakpoints that can match contexts are the last ones. What the realm does not have is off.
 
+use crate::common::debug::debug_points;
 use crate::{read_sysreg, write_sysreg};
 use realm_monitor::platform::{CpuFeatures, RecContext};
 use realm_monitor::rec::layout::{
@@ -32,30 +33,6 @@ pub struct HostDebug {
     last_watchpoint: usize,
     values: [[u64; 4]; DEBUG_MAX],
     locked: bool,
-}
-
-/// Lists DBGBVR<n>_EL1, DBGBCR<n>_EL1, DBGWVR<n>_EL1 and DBGWCR<n>_EL1.
-macro_rules! points {
-    ($callback:ident) => {
-        $callback! {
-            0 "s2_0_c0_c0_4" "s2_0_c0_c0_5" "s2_0_c0_c0_6" "s2_0_c0_c0_7"
-            1 "s2_0_c0_c1_4" "s2_0_c0_c1_5" "s2_0_c0_c1_6" "s2_0_c0_c1_7"
-            2 "s2_0_c0_c2_4" "s2_0_c0_c2_5" "s2_0_c0_c2_6" "s2_0_c0_c2_7"
-            3 "s2_0_c0_c3_4" "s2_0_c0_c3_5" "s2_0_c0_c3_6" "s2_0_c0_c3_7"
-            4 "s2_0_c0_c4_4" "s2_0_c0_c4_5" "s2_0_c0_c4_6" "s2_0_c0_c4_7"
-            5 "s2_0_c0_c5_4" "s2_0_c0_c5_5" "s2_0_c0_c5_6" "s2_0_c0_c5_7"
-            6 "s2_0_c0_c6_4" "s2_0_c0_c6_5" "s2_0_c0_c6_6" "s2_0_c0_c6_7"
-            7 "s2_0_c0_c7_4" "s2_0_c0_c7_5" "s2_0_c0_c7_6" "s2_0_c0_c7_7"
-            8 "s2_0_c0_c8_4" "s2_0_c0_c8_5" "s2_0_c0_c8_6" "s2_0_c0_c8_7"
-            9 "s2_0_c0_c9_4" "s2_0_c0_c9_5" "s2_0_c0_c9_6" "s2_0_c0_c9_7"
-            10 "s2_0_c0_c10_4" "s2_0_c0_c10_5" "s2_0_c0_c10_6" "s2_0_c0_c10_7"
-            11 "s2_0_c0_c11_4" "s2_0_c0_c11_5" "s2_0_c0_c11_6" "s2_0_c0_c11_7"
-            12 "s2_0_c0_c12_4" "s2_0_c0_c12_5" "s2_0_c0_c12_6" "s2_0_c0_c12_7"
-            13 "s2_0_c0_c13_4" "s2_0_c0_c13_5" "s2_0_c0_c13_6" "s2_0_c0_c13_7"
-            14 "s2_0_c0_c14_4" "s2_0_c0_c14_5" "s2_0_c0_c14_6" "s2_0_c0_c14_7"
-            15 "s2_0_c0_c15_4" "s2_0_c0_c15_5" "s2_0_c0_c15_6" "s2_0_c0_c15_7"
-        }
-    };
 }
 
 impl HostDebug {
@@ -114,7 +91,7 @@ impl HostDebug {
                 )*
             };
         }
-        points!(exchange);
+        debug_points!(exchange);
         // OSLSR_EL1, OSLAR_EL1
         self.locked = read_sysreg!("s2_0_c1_c1_4") & OSLK != 0;
         // SAFETY: as above.
@@ -144,7 +121,7 @@ impl HostDebug {
                 )*
             };
         }
-        points!(write);
+        debug_points!(write);
         // SAFETY: as in `give_to`.
         unsafe { write_sysreg!("s2_0_c1_c0_4", u64::from(self.locked)) };
     }

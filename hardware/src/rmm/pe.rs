@@ -203,7 +203,7 @@ impl Pe {
         match esr >> 26 & 0x3F {
             EC_FP => true,
             EC_SVE => rec.get(SVE_VECTORS) != 0,
-            EC_SME => self.host_simd.explains_sme_exception(),
+            EC_SME => self.host_simd.is_in_streaming_mode(),
             _ => false,
         }
     }
@@ -218,6 +218,12 @@ impl ProcessingElement for Pe {
             unsafe { write_sysreg!("cnthctl_el2", rec.get(CNTHCTL_EL2)) };
         } else {
             self.load(rec, stage2);
+            // In the host's streaming mode a realm's SVE instruction is an SME exception, and that is the realm's own where
+            // it has SME shut. So the realm must not find the PE in that mode.
+            if rec.get(SVE_VECTORS) != 0 && self.host_simd.is_in_streaming_mode() {
+                self.host_simd.give_to(rec);
+                self.simd_loaded = true;
+            }
             if self.optional.ras {
                 // SAFETY: the syndrome of a virtual SError of the realm. VSESR_EL2.
                 unsafe { write_sysreg!("s3_4_c5_c2_3", rec.get(VSESR_EL2)) };

@@ -1,4 +1,5 @@
-//! SIMD registers, switched when a realm first touches them.
+//! SIMD registers, switched when a realm first touches them, or at once if the realm has SVE and the host is in streaming
+//! mode.
 //!
 //! A realm without SVE has V0 to V31, FPCR and FPSR. Each write to a V register clears the rest of the Z register that it
 //! is part of, so on a CPU with SVE the host's Z registers are saved whole. Predicates and FFR stay in place: the realm
@@ -185,8 +186,11 @@ impl HostSimd {
         self.sve && self.sme && unsafe { rmm_probe_sve() } != 0
     }
 
-    /// Whether an SME exception of a realm that has no SIMD loaded is the host's streaming mode showing through.
-    pub fn explains_sme_exception(&self) -> bool {
+    /// Whether the PE is in the host's streaming mode: no realm's registers are loaded.
+    pub fn is_in_streaming_mode(&self) -> bool {
+        if !(self.sve && self.sme) {
+            return false;
+        }
         self.open(0);
         self.is_streaming()
     }

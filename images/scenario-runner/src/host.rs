@@ -8,11 +8,11 @@ use core::sync::atomic::Ordering;
 
 use cca_abi::GRANULE_SIZE;
 use cca_abi::smccc::Registers;
-use hardware::host::{Dram, Pe, Transport};
+use hardware::host::{Dram, Gic, Pe, Transport};
 use realm_host::SmcTransport;
 use realm_token::{PUBLIC_KEY_SIZE, development};
 use realm_vmm::HostPe;
-use scenarios::{Host, NoOtherPe};
+use scenarios::{Host, NoOtherPe, SharedRegisters};
 
 use crate::elsewhere;
 
@@ -33,6 +33,7 @@ static PUPPET: &[u8] = include_bytes!(env!(
 /// One PE with memory.
 pub(crate) struct ScenarioHost {
     dram: Dram,
+    gic: Gic,
     pe: RefCell<Pe>,
     /// Granules that were given back.
     free: RefCell<Vec<u64>>,
@@ -43,7 +44,7 @@ pub(crate) struct ScenarioHost {
 }
 
 impl ScenarioHost {
-    pub(crate) fn new(dram: Dram, pe: Pe) -> Self {
+    pub(crate) fn new(dram: Dram, gic: Gic, pe: Pe) -> Self {
         let puppet = PUPPET
             .chunks(8)
             .map(|chunk| {
@@ -55,6 +56,7 @@ impl ScenarioHost {
         let attests = dram.granule(SETTINGS.start)[0].load(Ordering::Relaxed) == 0;
         Self {
             dram,
+            gic,
             attests,
             pe: RefCell::new(pe),
             free: RefCell::default(),
@@ -151,6 +153,21 @@ impl Host for ScenarioHost {
         elsewhere::finish(|| self.pe.borrow_mut().kick_others())
     }
 
+    fn set_interrupt(&self, intid: u32, enabled: bool) {
+        self.gic.set_private(intid, enabled);
+    }
+
+    fn registers(&self) -> Option<&dyn SharedRegisters> {
+        Some(self)
+    }
+
+    /// The RMM shows its state to nobody.
+    fn snapshot(&self) -> Option<u64> {
+        None
+    }
+}
+
+impl SharedRegisters for ScenarioHost {
     fn fill_vectors(&self, length: u64, seed: u64) {
         hardware::host::fill_vectors(length, seed);
     }
@@ -159,8 +176,19 @@ impl Host for ScenarioHost {
         hardware::host::vector_differences(length, seed)
     }
 
-    /// The RMM shows its state to nobody.
-    fn snapshot(&self) -> Option<u64> {
-        None
+    fn fill_streaming(&self, all: bool, seed: u64) -> Option<u64> {
+        hardware::host::fill_streaming(all, seed)
+    }
+
+    fn leave_streaming(&self, all: bool, seed: u64) -> Option<u64> {
+        hardware::host::leave_streaming(all, seed)
+    }
+
+    fn fill_points(&self, seed: u64) {
+        hardware::host::fill_registers(seed);
+    }
+
+    fn point_differences(&self, seed: u64) -> u64 {
+        hardware::host::register_differences(seed)
     }
 }

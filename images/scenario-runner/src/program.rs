@@ -35,7 +35,7 @@ fn primary(_device_tree: Option<&'static [u8]>) {
     if start_pe(SECOND, 1).is_err() || !elsewhere::wait_until_ready() {
         println!("scenarios: there is no second PE");
     }
-    let host = ScenarioHost::new(dram, pe);
+    let host = ScenarioHost::new(dram, gic, pe);
     let summary = run_some(
         &host,
         // Without a key the others show what they show with one.

@@ -17,6 +17,7 @@ impl Needs {
         match self {
             Self::Nothing | Self::Key => "both",
             Self::NoKey => "both, firmware without identity",
+            Self::Registers => "QEMU only [2]",
             Self::Foreign => "in-process only [1]",
         }
     }

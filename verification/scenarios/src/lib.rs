@@ -18,6 +18,7 @@ mod fixture;
 pub mod priorities;
 mod puppet;
 mod realm;
+mod shared_registers;
 mod stories;
 
 use alloc::string::String;
@@ -28,6 +29,7 @@ pub use case::{Case, Change, Expected, FOREIGN};
 pub use fixture::{Fixture, State};
 pub use puppet::Puppet;
 pub use realm::{Realm, RealmState};
+pub use shared_registers::SharedRegisters;
 pub use stories::{Needs, Story};
 
 use cca_abi::smccc::Registers;
@@ -92,17 +94,15 @@ pub trait Host {
     /// Interrupts the other PE until its call has ended: the registers then.
     fn finish_elsewhere(&self) -> Registers;
 
-    /// Fills the vector registers of this PE with contents that `seed` tells from others: V, or if `length` is not 0
-    /// those of SVE with vectors of `length` * 128 bits, which the machine has. A machine without vector registers does
-    /// nothing.
-    fn fill_vectors(&self, length: u64, seed: u64) {
-        let _ = (length, seed);
+    /// Lets a private interrupt that the realm's own use of the PE raises end its run, or no more. Where there is no such
+    /// switch it always does.
+    fn set_interrupt(&self, intid: u32, enabled: bool) {
+        let _ = (intid, enabled);
     }
 
-    /// Number of bytes of the vector registers that are not what [`Host::fill_vectors`] left in them.
-    fn vector_differences(&self, length: u64, seed: u64) -> u64 {
-        let _ = (length, seed);
-        0
+    /// The registers that realms share with this PE; `None` where vCPUs are simulated without them.
+    fn registers(&self) -> Option<&dyn SharedRegisters> {
+        None
     }
 
     /// Whether the RMM is ours as it is shipped. Where it is not, scenarios expect what the specification asks of every
@@ -178,6 +178,7 @@ impl Scenario {
         match self.needs() {
             Needs::Nothing => true,
             Needs::Foreign => host.foreign().is_some(),
+            Needs::Registers => host.registers().is_some(),
             Needs::Key => host.attests(),
             Needs::NoKey => !host.attests(),
         }

@@ -131,6 +131,7 @@ impl Puppet {
                 return exit;
             }
             enter.flags &= enter_flags::TRAP_WFI | enter_flags::TRAP_WFE;
+            enter.gicv3_lrs = exit.gicv3_lrs;
             last = exit;
             match ExitReason::decode(exit.exit_reason) {
                 Some(ExitReason::Irq) => fixture.host().take_interrupts(),

@@ -27,6 +27,9 @@ quotation marks is a story: a realm runs.
 
 [1] The normal world on QEMU knows no memory that may be delegated and is in another address space than Non-secure and
 Realm; the in-process machine has a granule of the Secure world.
+
+[2] The in-process machine runs programs in Rust in place of machine code: its vCPUs have no vector, debug and PMU
+registers that a realm and the host could take from each other.
 ";
 
 /// A row of a command table.
@@ -126,7 +129,7 @@ fn machines(scenarios: &[Scenario]) -> String {
     }
     let few = scenarios
         .iter()
-        .filter(|scenario| scenario.needs() == Needs::Foreign)
+        .filter(|scenario| matches!(scenario.needs(), Needs::Foreign | Needs::Registers))
         .map(|scenario| format!("{}: {}", short(scenario), scenario.needs().machines()));
     std::iter::once("both".to_owned())
         .chain(few)

@@ -63,6 +63,20 @@ pub trait GuestPe: Conduit {
         None
     }
 
+    /// Fills all breakpoint, watchpoint and PMU registers that the vCPU has with contents that `seed` tells from others, and
+    /// lets it take debug exceptions, of which none comes. Returns how many breakpoints, watchpoints and event counters
+    /// there are; `None` where vCPUs are simulated without any.
+    fn fill_registers(&self, seed: u64) -> Option<u64> {
+        let _ = seed;
+        None
+    }
+
+    /// Number of these registers that are not what [`fill_registers`](Self::fill_registers) left in them.
+    fn register_differences(&self, seed: u64) -> Option<u64> {
+        let _ = seed;
+        None
+    }
+
     /// Number of bytes of the vector registers that are not what [`fill_vectors`](Self::fill_vectors) left in them.
     fn vector_differences(&self, seed: u64) -> Option<u64> {
         let _ = seed;

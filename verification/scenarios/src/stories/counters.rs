@@ -15,7 +15,7 @@ use crate::realm::Realm;
 pub(super) const STORIES: &[Story] = &[Story {
     name: "REC: the overflow of a realm's counter is told with every exit",
     covers: &[],
-    needs: Needs::Nothing,
+    needs: Needs::Registers,
     tell: overflow,
 }];
 

@@ -4,6 +4,8 @@
 mod attestation;
 mod counters;
 mod exits;
+mod interrupts;
+mod points;
 mod psci;
 mod ripas;
 mod rsi;
@@ -26,6 +28,8 @@ pub enum Needs {
     Nothing,
     /// Memory that is neither Non-secure nor Realm ([`Host::foreign`]).
     Foreign,
+    /// Registers that realms share with the host ([`Host::registers`]).
+    Registers,
     /// A root monitor that gives the RMM a key to attest with.
     Key,
     /// A root monitor that refuses the RMM such a key.
@@ -78,6 +82,8 @@ pub(crate) fn all() -> impl Iterator<Item = Story> {
         running::STORIES,
         vectors::STORIES,
         counters::STORIES,
+        points::STORIES,
+        interrupts::STORIES,
     ]
     .into_iter()
     .flatten()

@@ -13,12 +13,20 @@ use crate::fixture::Fixture;
 use crate::puppet::Puppet;
 use crate::realm::Realm;
 
-pub(super) const STORIES: &[Story] = &[Story {
-    name: "REC: vector registers of every length stay with the realm and with the host",
-    covers: &[],
-    needs: Needs::Nothing,
-    tell: registers_stay,
-}];
+pub(super) const STORIES: &[Story] = &[
+    Story {
+        name: "REC: vector registers of every length stay with the realm and with the host",
+        covers: &[],
+        needs: Needs::Registers,
+        tell: registers_stay,
+    },
+    Story {
+        name: "REC: a host in streaming mode finds its registers and ZA as they were",
+        covers: &[],
+        needs: Needs::Registers,
+        tell: streaming_mode_stays,
+    },
+];
 
 /// What RMI_FEATURES reports.
 pub(crate) fn supported(fixture: &mut Fixture<'_>) -> FeatureRegister0 {
@@ -26,20 +34,27 @@ pub(crate) fn supported(fixture: &mut Fixture<'_>) -> FeatureRegister0 {
     FeatureRegister0::decode(fixture.call(Command::Features, call).0[1])
 }
 
+/// Units of 128 bits in the longest vectors of a realm; 0 without SVE.
+fn longest(fixture: &mut Fixture<'_>) -> u64 {
+    supported(fixture).sve_vl.map_or(0, |vl| u64::from(vl) + 1)
+}
+
+/// A realm with vectors of `length` * 128 bits, or without SVE.
+fn with_vectors(fixture: &mut Fixture<'_>, length: u64) -> Puppet {
+    let realm = Realm::create_with(fixture, |params| {
+        if length != 0 {
+            params.flags |= realm_flags::SVE;
+            params.sve_vl = (length - 1) as u8;
+        }
+    });
+    let realm = fixture.find(realm.rd).unwrap_or(realm);
+    Puppet::of(fixture, realm, 1)
+}
+
 fn registers_stay(fixture: &mut Fixture<'_>) {
-    let longest = supported(fixture).sve_vl.map_or(0, |vl| u64::from(vl) + 1);
-    // Length 0 is a realm without SVE.
+    let longest = longest(fixture);
     let puppets: Vec<Puppet> = (0..=longest)
-        .map(|length| {
-            let realm = Realm::create_with(fixture, |params| {
-                if length != 0 {
-                    params.flags |= realm_flags::SVE;
-                    params.sve_vl = (length - 1) as u8;
-                }
-            });
-            let realm = fixture.find(realm.rd).unwrap_or(realm);
-            Puppet::of(fixture, realm, 1)
-        })
+        .map(|length| with_vectors(fixture, length))
         .collect();
     // All realms have something in their registers before the first is looked at.
     for (length, puppet) in (0..).zip(&puppets) {
@@ -65,9 +80,12 @@ fn registers_stay(fixture: &mut Fixture<'_>) {
 fn step(fixture: &mut Fixture<'_>, puppet: &Puppet, host: u64, operation: Operation, realm: u64) {
     let what = format!("{operation:?}, realm {realm} * 128 bits, host {host} * 128 bits");
     let seed = 1000 + 100 * host + realm;
-    fixture.host().fill_vectors(host, seed);
+    let Some(registers) = fixture.host().registers() else {
+        return;
+    };
+    registers.fill_vectors(host, seed);
     let result = puppet.perform(fixture, 0, operation, &[realm + 7])[0];
-    let lost = fixture.host().vector_differences(host, seed);
+    let lost = registers.vector_differences(host, seed);
     fixture.equal(&format!("{what}: bytes that the host lost"), lost, 0);
     if result != NOTHING {
         let expected = match operation {
@@ -75,5 +93,41 @@ fn step(fixture: &mut Fixture<'_>, puppet: &Puppet, host: u64, operation: Operat
             _ => 0,
         };
         fixture.equal(&what, result, expected);
+    }
+}
+
+fn streaming_mode_stays(fixture: &mut Fixture<'_>) {
+    let Some(registers) = fixture.host().registers() else {
+        return;
+    };
+    let longest = longest(fixture);
+    let lengths = [0, 1, longest / 2, longest];
+    let puppets = lengths.map(|length| with_vectors(fixture, length));
+    let operations = [
+        Operation::Nothing,
+        Operation::FillVectors,
+        Operation::CompareVectors,
+    ];
+    for all in [false, true] {
+        for (operation, (length, puppet)) in operations.into_iter().flat_map(|operation| {
+            lengths
+                .into_iter()
+                .zip(&puppets)
+                .map(move |of| (operation, of))
+        }) {
+            let what = format!("{operation:?}, realm {length} * 128 bits, all instructions: {all}");
+            let seed = 5000 + 100 * operation as u64 + length;
+            if registers.fill_streaming(all, seed).is_none() {
+                continue;
+            }
+            let result = puppet.perform(fixture, 0, operation, &[length + 7])[0];
+            let lost = registers.leave_streaming(all, seed);
+            fixture.equal(&format!("{what}: bytes that the host lost"), lost, Some(0));
+            let expected = match operation {
+                Operation::FillVectors => 16 * length.max(1),
+                _ => 0,
+            };
+            fixture.equal(&what, result, expected);
+        }
     }
 }

@@ -1,0 +1,25 @@
+//! Registers of a PE that a realm and its host share, one after the other.
+
+/// What the host has in registers that a realm uses too: contents that a seed tells from others, and how much of them is
+/// lost later.
+pub trait SharedRegisters {
+    /// Fills the vector registers: V, or if `length` is not 0 those of SVE with vectors of `length` * 128 bits, which the
+    /// machine has.
+    fn fill_vectors(&self, length: u64, seed: u64);
+
+    /// Number of bytes of the vector registers that are not what [`SharedRegisters::fill_vectors`] left in them.
+    fn vector_differences(&self, length: u64, seed: u64) -> u64;
+
+    /// Enters streaming mode and fills its vector registers and ZA; with `all` in the mode that has all instructions, and
+    /// FFR. Returns the bytes of a vector; `None` if there is no such mode.
+    fn fill_streaming(&self, all: bool, seed: u64) -> Option<u64>;
+
+    /// Number of bytes that are not what [`SharedRegisters::fill_streaming`] left; `None` if streaming mode is off. Turns it off.
+    fn leave_streaming(&self, all: bool, seed: u64) -> Option<u64>;
+
+    /// Fills breakpoint, watchpoint and PMU registers.
+    fn fill_points(&self, seed: u64);
+
+    /// Number of those registers that are not what [`SharedRegisters::fill_points`] left in them.
+    fn point_differences(&self, seed: u64) -> u64;
+}

@@ -1,0 +1,220 @@
+//! Virtual interrupts: what the host puts into list registers, and what it finds there.
+
+use alloc::format;
+
+use cca_abi::rmi::params::realm_flags;
+use cca_abi::rmi::run::{ExitReason, RecEnter, RecExit};
+use realm_guest::puppet::Operation;
+
+use super::vectors::supported;
+use super::{Needs, Story};
+use crate::fixture::Fixture;
+use crate::puppet::Puppet;
+use crate::realm::Realm;
+
+pub(super) const STORIES: &[Story] = &[
+    Story {
+        name: "RMI_REC_ENTER/list registers with shared interrupts, in the order of their priorities",
+        covers: &["RMI_REC_ENTER/success"],
+        needs: Needs::Nothing,
+        tell: shared,
+    },
+    Story {
+        name: "RMI_REC_ENTER/the end of an interrupt is told to a host that asks",
+        covers: &["RMI_REC_ENTER/success"],
+        needs: Needs::Nothing,
+        tell: maintenance,
+    },
+    Story {
+        name: "REC: a counter that overflows interrupts the host, which passes it on",
+        covers: &[],
+        needs: Needs::Registers,
+        tell: overflow,
+    },
+];
+
+/// The interrupt of the PMU, and the maintenance interrupt of the GIC's virtual CPU interface (Arm Base System
+/// Architecture).
+const PMU: u32 = 23;
+const MAINTENANCE: u32 = 25;
+
+/// An entry may come back this often for nothing.
+const PATIENCE: usize = 1000;
+
+/// ICH_MISR_EL2.EOI.
+const ENDED: u64 = 1;
+
+/// States of a list register.
+const PENDING: u64 = 1;
+const ACTIVE: u64 = 2;
+
+/// A list register of group 1.
+fn list(state: u64, intid: u32, priority: u64) -> u64 {
+    state << 62 | 1 << 60 | priority << 48 | u64::from(intid)
+}
+
+/// Has the realm carry out an operation, with the list registers that it left behind.
+fn go_on(
+    fixture: &mut Fixture<'_>,
+    puppet: &Puppet,
+    last: &RecExit,
+    operation: Operation,
+    argument: u64,
+) -> RecExit {
+    let mut enter = Puppet::order(operation, &[argument]);
+    enter.gicv3_lrs = last.gicv3_lrs;
+    puppet.run(fixture, 0, &enter)
+}
+
+/// Has the realm wait for an interrupt and take it.
+fn take(fixture: &mut Fixture<'_>, puppet: &Puppet, last: &RecExit, intid: u32) -> RecExit {
+    let exit = go_on(fixture, puppet, last, Operation::Wait, 0);
+    let exit = go_on(fixture, puppet, &exit, Operation::Acknowledge, 0);
+    let what = "the interrupt that the realm takes";
+    fixture.equal(what, exit.gprs[1], intid.into());
+    exit
+}
+
+/// Enters a REC until it comes back for an interrupt that `is_it` tells from those that come for nothing.
+fn interrupted(
+    fixture: &mut Fixture<'_>,
+    puppet: &Puppet,
+    enter: &RecEnter,
+    is_it: fn(&RecExit) -> bool,
+) -> RecExit {
+    let mut enter = *enter;
+    for _ in 0..PATIENCE {
+        let (x0, exit) = puppet.enter(fixture, 0, &enter);
+        fixture.equal("X0", x0, 0);
+        fixture.reason(&exit, ExitReason::Irq);
+        if is_it(&exit) || fixture.check().is_err() {
+            return exit;
+        }
+        fixture.host().take_interrupts();
+        enter.gicv3_lrs = exit.gicv3_lrs;
+    }
+    fixture.fail("the interrupt does not come");
+    RecExit::default()
+}
+
+fn shared(fixture: &mut Fixture<'_>) {
+    let puppet = Puppet::new(fixture, 1);
+    // By their place neither in the order of their numbers nor of their priorities.
+    let lists = [
+        list(PENDING, 1019, 0xB0),
+        list(PENDING, 32, 0x90),
+        list(PENDING, 33, 0xA0),
+    ];
+    let mut enter = Puppet::order(Operation::Nothing, &[]);
+    enter.gicv3_lrs[..3].copy_from_slice(&lists);
+    let mut exit = puppet.run(fixture, 0, &enter);
+    fixture.equal(
+        "list registers before anything is taken",
+        &exit.gicv3_lrs[..3],
+        &lists,
+    );
+    for (place, intid, priority) in [(1, 32, 0x90), (2, 33, 0xA0), (0, 1019, 0xB0)] {
+        exit = take(fixture, &puppet, &exit, intid);
+        let what = format!("list register of {intid}");
+        fixture.equal(&what, exit.gicv3_lrs[place], list(ACTIVE, intid, priority));
+        // The same comes again while it is handled.
+        exit.gicv3_lrs[place] |= PENDING << 62;
+        exit = go_on(
+            fixture,
+            &puppet,
+            &exit,
+            Operation::EndOfInterrupt,
+            intid.into(),
+        );
+        fixture.equal(&what, exit.gicv3_lrs[place], list(PENDING, intid, priority));
+        exit = take(fixture, &puppet, &exit, intid);
+        exit = go_on(
+            fixture,
+            &puppet,
+            &exit,
+            Operation::EndOfInterrupt,
+            intid.into(),
+        );
+        fixture.equal(&what, exit.gicv3_lrs[place], list(0, intid, priority));
+    }
+    let exit = go_on(fixture, &puppet, &exit, Operation::Acknowledge, 0);
+    fixture.equal("no more", exit.gprs[1], 1023);
+}
+
+fn maintenance(fixture: &mut Fixture<'_>) {
+    const EOI: u64 = 1 << 41;
+    const INTID: u32 = 40;
+    let puppet = Puppet::new(fixture, 1);
+    let before = RecExit {
+        gicv3_lrs: core::array::from_fn(|n| {
+            if n == 0 {
+                list(PENDING, INTID, 0xA0) | EOI
+            } else {
+                0
+            }
+        }),
+        ..RecExit::default()
+    };
+    let exit = take(fixture, &puppet, &before, INTID);
+    fixture.equal("ICH_MISR_EL2 meanwhile", exit.gicv3_misr, 0);
+    let mut enter = Puppet::order(Operation::EndOfInterrupt, &[INTID.into()]);
+    enter.gicv3_lrs = exit.gicv3_lrs;
+    let host = fixture.host();
+    host.set_interrupt(MAINTENANCE, true);
+    let exit = interrupted(fixture, &puppet, &enter, |exit| exit.gicv3_misr != 0);
+    host.set_interrupt(MAINTENANCE, false);
+    host.take_interrupts();
+    fixture.equal("ICH_MISR_EL2", exit.gicv3_misr, ENDED);
+    fixture.equal(
+        "list register",
+        exit.gicv3_lrs[0],
+        list(0, INTID, 0xA0) | EOI,
+    );
+    // The host has understood.
+    let gprs = puppet.expect_call(fixture, 0, &RecEnter::default());
+    fixture.equal("the operation", gprs[0], Operation::EndOfInterrupt as u64);
+}
+
+fn overflow(fixture: &mut Fixture<'_>) {
+    let Some(counters) = supported(fixture).pmu_num_ctrs else {
+        return;
+    };
+    let realm = Realm::create_with(fixture, |params| {
+        params.flags |= realm_flags::PMU;
+        params.pmu_num_ctrs = counters;
+    });
+    let realm = fixture.find(realm.rd).unwrap_or(realm);
+    let puppet = Puppet::of(fixture, realm, 1);
+    let host = fixture.host();
+    puppet.perform(fixture, 0, Operation::OverflowCycles, &[0]);
+
+    host.set_interrupt(PMU, true);
+    let order = Puppet::order(Operation::OverflowCycles, &[1]);
+    let exit = interrupted(fixture, &puppet, &order, |exit| exit.pmu_ovf_status != 0);
+    fixture.equal("overflow", exit.pmu_ovf_status, 1);
+    let none = exit.esr == 0 && exit.gprs.iter().all(|&gpr| gpr == 0);
+    fixture.equal("the host sees nothing else", none, true);
+    // The interrupt is asserted for as long as the realm runs and has not cleared it: the host masks it, and the realm
+    // gets one of its own.
+    host.set_interrupt(PMU, false);
+    host.take_interrupts();
+    let mut enter = RecEnter::default();
+    enter.gicv3_lrs[0] = list(PENDING, PMU, 0xA0);
+    let exit = puppet.run(fixture, 0, &enter);
+    fixture.reason(&exit, ExitReason::HostCall);
+    fixture.equal("overflow", exit.pmu_ovf_status, 1);
+    let exit = take(fixture, &puppet, &exit, PMU);
+    let exit = go_on(fixture, &puppet, &exit, Operation::OverflowCycles, 0);
+    fixture.equal("overflow", exit.pmu_ovf_status, 0);
+    host.set_interrupt(PMU, true);
+    let exit = go_on(
+        fixture,
+        &puppet,
+        &exit,
+        Operation::EndOfInterrupt,
+        PMU.into(),
+    );
+    host.set_interrupt(PMU, false);
+    fixture.equal("list register", exit.gicv3_lrs[0], list(0, PMU, 0xA0));
+    fixture.equal("overflow", exit.pmu_ovf_status, 0);
+}
