@@ -9,6 +9,9 @@ pub(crate) const ADDRESS: u64 = launch::ADDRESS;
 /// The most that a realm's image may have, so that the bundle ends within the smallest machine.
 pub(crate) const MAX_IMAGE: u64 = 256 << 20;
 
+/// Flag: the host serves its control channel.
+const CONTROL: u64 = 1;
+
 /// A realm to launch.
 #[derive(Debug)]
 pub(crate) struct Launch<'a> {
@@ -18,15 +21,30 @@ pub(crate) struct Launch<'a> {
     pub(crate) memory: u64,
     /// Bytes of a host page.
     pub(crate) page_size: u64,
-    /// When the host gives the run up.
-    pub(crate) limit: Duration,
+    /// When the host gives the run up, if ever.
+    pub(crate) limit: Option<Duration>,
     /// The SVE vector length in bits; 0 for none.
     pub(crate) sve_bits: u32,
     /// The raw image.
     pub(crate) image: &'a [u8],
+    /// Flags of [`launch`].
+    pub(crate) flags: u64,
 }
 
 impl Launch<'_> {
+    /// No realm: the host serves its control channel.
+    pub(crate) fn control(page_size: u64) -> Self {
+        Self {
+            vcpus: 0,
+            memory: 0,
+            page_size,
+            limit: None,
+            sve_bits: 0,
+            image: &[],
+            flags: CONTROL,
+        }
+    }
+
     /// The bytes for [`ADDRESS`]: a page of little-endian words, then the image.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let header = launch::Launch {
@@ -35,8 +53,10 @@ impl Launch<'_> {
             page_size: self.page_size,
             image_offset: launch::Launch::IMAGE_OFFSET,
             image_length: self.image.len() as u64,
-            flags: 0,
-            time_limit_ms: u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX),
+            flags: self.flags,
+            time_limit_ms: self.limit.map_or(0, |limit| {
+                u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
+            }),
             sve_bits: self.sve_bits.into(),
         };
         let mut bytes: Vec<u8> = header
@@ -60,9 +80,10 @@ mod tests {
             vcpus: 2,
             memory: 64 << 20,
             page_size: 4096,
-            limit: Duration::from_secs(9),
+            limit: Some(Duration::from_secs(9)),
             sve_bits: 256,
             image: b"image",
+            flags: 0,
         };
         let bytes = launch.encode();
         let word = |index: usize| u64::from_le_bytes(bytes[index * 8..][..8].try_into().unwrap());

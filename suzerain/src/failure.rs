@@ -22,7 +22,8 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// What `--help` says about exit codes.
 pub(crate) const HELP: &str = "Exit codes: 0 the realm ran and everything was returned; 1 the realm failed; 2 bad \
 input; 3 a tool or an image is missing or does not do; 4 the machine or the host in it failed; 5 the time limit \
-passed; 6 a token is refused, or a measurement is not the one expected; 130 interrupted.";
+passed; 6 a token is refused, or a measurement is not the one expected; 130 interrupted. With --exec, a run that succeeds ends with the \
+exit status of the command.";
 
 /// Why a run has no good end.
 #[derive(Debug, Clone)]
@@ -46,6 +47,15 @@ impl Failure {
     pub(crate) fn machine(message: impl Into<String>) -> Self {
         Self {
             code: MACHINE,
+            message: message.into(),
+            details: None,
+        }
+    }
+
+    /// The realm did what it should not.
+    pub(crate) fn realm(message: impl Into<String>) -> Self {
+        Self {
+            code: REALM,
             message: message.into(),
             details: None,
         }
@@ -96,6 +106,21 @@ impl Failure {
             message,
             details: None,
         })
+    }
+
+    /// A failure that another process tells of.
+    pub(crate) fn with_code(code: u8, message: String) -> Self {
+        Self {
+            code,
+            message,
+            details: None,
+        }
+    }
+
+    /// Adds words to the line.
+    pub(crate) fn with_context(mut self, words: &str) -> Self {
+        self.message += words;
+        self
     }
 
     /// Adds output that explains the failure.

@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+mod blueprint;
 mod bundle;
 mod commands;
 mod debian;
 mod evidence;
 mod failure;
 mod hex;
+mod keeper;
 mod key;
 mod linux;
 mod model;
@@ -16,8 +18,12 @@ mod prepare;
 mod qemu;
 mod records;
 mod screen;
+mod session;
 mod size;
+mod source;
 mod summary;
+mod table;
+mod terminal;
 mod watch;
 
 use std::process::ExitCode;
@@ -31,6 +37,7 @@ fn main() -> ExitCode {
     let handler = ctrlc::set_handler(|| {
         if xtask::child::interrupted() {
             // The second request: whoever should have reacted to the first does not.
+            terminal::restore();
             std::process::exit(failure::INTERRUPTED.into());
         }
         xtask::child::interrupt();

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Instant;
 
-use machine::{Machine as Simulated, PageSize, RunOptions};
+use machine::{Machine as Simulated, RunOptions};
 use realm_vmm::Config;
 use realm_vmm::console::Console;
 use realm_vmm::report::Event;
@@ -48,15 +48,17 @@ pub(crate) fn start(options: &Options, image: Vec<u8>) -> Result<Running, Failur
     let config = machine::Config {
         pes: options.cpus() as usize,
         dram_bytes: options.host_memory(),
-        page_size: match options.page_size.bytes() {
-            4096 => PageSize::Size4K,
-            16384 => PageSize::Size16K,
-            _ => PageSize::Size64K,
-        },
+        page_size: options.page_size.of_model(),
         time: machine::Time::Real,
     };
-    let (vcpus, memory, sve_bits) = (options.vcpus as usize, options.memory, options.sve);
-    let time_limit_ms = u64::try_from(options.host_limit().as_millis()).unwrap_or(u64::MAX);
+    let (vcpus, memory, sve_bits) = (
+        options.realm.vcpus as usize,
+        options.realm.memory(),
+        options.realm.sve,
+    );
+    let time_limit_ms = options.host_limit().map_or(0, |limit| {
+        u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
+    });
     let (sender, messages) = mpsc::channel();
     // A panic ends in the report, or in an early end; its text is for who debugs.
     let said = Mutex::new(sender.clone());

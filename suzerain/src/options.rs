@@ -1,6 +1,6 @@
 //! The options of a realm, and of the machine that it runs on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -16,6 +16,14 @@ pub(crate) const MAX_CPUS: u64 = 8;
 const MAX_HOST_MEMORY: u64 = 8 << 30;
 /// Memory of the machine that no realm can have: firmware, the host itself, and what tables a realm needs.
 const HOST_OVERHEAD: u64 = 512 << 20;
+/// How long a machine may run that is told nothing else.
+pub(crate) const USUAL_LIMIT: Duration = Duration::from_secs(120);
+/// How long a machine may run in which a command runs.
+const EXEC_LIMIT: Duration = Duration::from_secs(600);
+/// The usual memory of a realm with the demo guest.
+const DEMO_MEMORY: u64 = 64 << 20;
+/// The usual memory of a realm with Linux.
+const LINUX_MEMORY: u64 = 512 << 20;
 
 /// Which machine the realm runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -59,66 +67,75 @@ impl PageSize {
             Self::SixtyFour => 64 << 10,
         }
     }
+
+    /// As the in-process machine says it.
+    pub(crate) fn of_model(self) -> machine::PageSize {
+        match self {
+            Self::Four => machine::PageSize::Size4K,
+            Self::Sixteen => machine::PageSize::Size16K,
+            Self::SixtyFour => machine::PageSize::Size64K,
+        }
+    }
 }
 
-#[derive(Args, Debug)]
-#[command(after_help = failure::HELP)]
-pub(crate) struct Options {
+/// What a realm is made of.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct RealmOptions {
     /// How many vCPUs the realm has, each with its REC (1 to 64)
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) vcpus: u64,
 
-    /// The realm's memory, such as 64M or 1G
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = size::parse)]
-    pub(crate) memory: u64,
+    /// The realm's memory, such as 64M or 1G [default: 64M, or 512M with a kernel]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) memory: Option<u64>,
 
     /// The realm's SVE vector length in bits (a multiple of 128, at most 2048); 0 for a realm without SVE
     #[arg(long, value_name = "BITS", default_value_t = 0)]
     pub(crate) sve: u32,
 
-    /// What the realm runs on
-    #[arg(long, value_enum, default_value_t = Machine::Qemu)]
-    pub(crate) machine: Machine,
-
-    /// How many processors the machine has (1 to 8) [default: one per vCPU, at most 4]
-    #[arg(long, value_name = "N")]
-    pub(crate) cpus: Option<u64>,
-
-    /// The machine's memory, at most 8G [default: 1G, or what the realm needs]
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
-    pub(crate) host_memory: Option<u64>,
-
-    /// The size of the host's pages
-    #[arg(long, value_enum, default_value_t = PageSize::Four)]
-    pub(crate) page_size: PageSize,
-
-    /// Ends a machine that runs longer than this
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-    pub(crate) timeout: u64,
-
-    /// Prints one JSON object and nothing else on standard output
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Shows what firmware and tools say, too
-    #[arg(long, short)]
-    pub(crate) verbose: bool,
-
     /// The realm's image (raw, loaded and entered at the start of its memory) instead of the demo guest
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "kernel")]
     pub(crate) image: Option<PathBuf>,
 
-    /// Firmware for flash 0 instead of Suzerain's root monitor and RMM
-    #[arg(long, value_name = "FILE")]
-    pub(crate) firmware: Option<PathBuf>,
+    /// A Linux for the realm instead of the demo guest: an arm64 Image, or `debian` for Debian's kernel
+    #[arg(long, value_name = "FILE|debian")]
+    pub(crate) kernel: Option<PathBuf>,
 
-    /// Raw payload for normal-world EL2 instead of Suzerain's hypervisor; it must report like that one
-    #[arg(long, value_name = "FILE")]
-    pub(crate) hypervisor: Option<PathBuf>,
+    /// Linux's first file system [default with `debian`: a busybox]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "kernel",
+        conflicts_with = "exec"
+    )]
+    pub(crate) initrd: Option<PathBuf>,
+
+    /// More words for Linux's command line
+    #[arg(long, value_name = "STR", requires = "kernel")]
+    pub(crate) append: Option<String>,
+
+    /// A file that is Linux's disk /dev/vda
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub(crate) disk: Option<PathBuf>,
+
+    /// Refuses to have the disk written
+    #[arg(long, requires = "disk")]
+    pub(crate) read_only: bool,
+
+    /// Runs a command in Debian's Linux instead of a shell; its exit status is that of the tool
+    #[arg(long, value_name = "COMMAND", requires = "kernel")]
+    pub(crate) exec: Option<String>,
 }
 
-impl Options {
-    /// Refuses what no machine can do, before anything is installed or built.
+impl RealmOptions {
+    /// Bytes of memory.
+    pub(crate) fn memory(&self) -> u64 {
+        let linux = self.kernel.is_some();
+        let usual = if linux { LINUX_MEMORY } else { DEMO_MEMORY };
+        self.memory.unwrap_or(usual)
+    }
+
+    /// Refuses what no realm can be.
     ///
     /// # Errors
     ///
@@ -136,18 +153,88 @@ impl Options {
                 self.sve
             )));
         }
-        if let Some(cpus) = self.cpus.filter(|cpus| !(1..=MAX_CPUS).contains(cpus)) {
+        let memory = self.memory();
+        let demo = self.image.is_none() && self.kernel.is_none();
+        if demo && memory < machine::DEMO_MEMORY {
+            let (memory, least) = (size::show(memory), size::show(machine::DEMO_MEMORY));
             return Err(Failure::input(format!(
-                "--cpus is {cpus}; the machine has 1 to {MAX_CPUS}"
+                "--memory is {memory}; the demo guest needs {least}"
             )));
         }
-        if self.timeout == 0 {
+        if self.exec.is_some() && !self.is_debian() {
+            return Err(Failure::input(
+                "--exec needs --kernel debian: the command runs in the file system that the tool makes for that",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel is Debian's.
+    pub(crate) fn is_debian(&self) -> bool {
+        self.kernel.as_deref() == Some(Path::new("debian"))
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = failure::HELP)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) realm: RealmOptions,
+
+    /// What the realm runs on
+    #[arg(long, value_enum, default_value_t = Machine::Qemu)]
+    pub(crate) machine: Machine,
+
+    /// How many processors the machine has (1 to 8) [default: one per vCPU, at most 4]
+    #[arg(long, value_name = "N")]
+    pub(crate) cpus: Option<u64>,
+
+    /// The machine's memory, at most 8G [default: 1G, or what the realm needs]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) host_memory: Option<u64>,
+
+    /// The size of the host's pages
+    #[arg(long, value_enum, default_value_t = PageSize::Four)]
+    pub(crate) page_size: PageSize,
+
+    /// Ends a machine that runs longer than this [default: 120, 600 with --exec, none for a Linux with a console]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+
+    /// Prints one JSON object and nothing else on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Shows what firmware and tools say, too
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+
+    /// Firmware for flash 0 instead of Suzerain's root monitor and RMM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) firmware: Option<PathBuf>,
+
+    /// Raw payload for normal-world EL2 instead of Suzerain's hypervisor; it must report like that one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hypervisor: Option<PathBuf>,
+}
+
+impl Options {
+    /// Refuses what no machine can do, before anything is installed or built.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the option and what it may be.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.realm.check()?;
+        check_cpus(self.cpus)?;
+        if self.timeout == Some(0) {
             return Err(Failure::input(
                 "--timeout is 0; give the machine at least a second",
             ));
         }
         let files = [
-            ("--image", &self.image),
+            ("--image", &self.realm.image),
+            ("--kernel", &self.realm.kernel),
             ("--firmware", &self.firmware),
             ("--hypervisor", &self.hypervisor),
         ];
@@ -160,32 +247,18 @@ impl Options {
             );
             return Err(Failure::input(message));
         }
-        let page = self.page_size.bytes();
-        if self.memory == 0 || !self.memory.is_multiple_of(page) {
+        let (page, memory) = (self.page_size.bytes(), self.realm.memory());
+        if memory == 0 || !memory.is_multiple_of(page) {
             let pages = size::show(page);
             return Err(Failure::input(format!(
                 "--memory must be a multiple of the page size {pages}, and not 0"
             )));
         }
-        if self.image.is_none() && self.memory < machine::DEMO_MEMORY {
-            let (memory, least) = (size::show(self.memory), size::show(machine::DEMO_MEMORY));
-            return Err(Failure::input(format!(
-                "--memory is {memory}; the demo guest needs {least}"
-            )));
-        }
         let host_memory = self.host_memory();
-        if !(1 << 30..=MAX_HOST_MEMORY).contains(&host_memory)
-            || !host_memory.is_multiple_of(1 << 20)
-        {
-            let message = format!(
-                "--host-memory is {}; it may be 1G to 8G, in steps of 1M",
-                size::show(host_memory)
-            );
-            return Err(Failure::input(message));
-        }
+        check_machine_memory("--host-memory", host_memory)?;
         let most = host_memory - HOST_OVERHEAD;
-        if self.memory > most {
-            let wanted = size::show(self.memory);
+        if memory > most {
+            let wanted = size::show(memory);
             let (machine, most) = (size::show(host_memory), size::show(most));
             let message = format!(
                 "--memory is {wanted}, but a machine of {machine} can give a realm {most} at most"
@@ -197,32 +270,67 @@ impl Options {
 
     /// Processors of the machine.
     pub(crate) fn cpus(&self) -> u64 {
-        self.cpus.unwrap_or(self.vcpus.min(4))
+        self.cpus.unwrap_or(self.realm.vcpus.min(4))
     }
 
     /// Memory of the machine in bytes: what the user says, or the smallest power of two that holds the realm.
     pub(crate) fn host_memory(&self) -> u64 {
         self.host_memory.unwrap_or_else(|| {
             let needed = self
-                .memory
+                .realm
+                .memory()
                 .saturating_add(HOST_OVERHEAD)
                 .min(MAX_HOST_MEMORY);
             needed.next_power_of_two().max(1 << 30)
         })
     }
 
-    /// After how long the machine is ended.
-    pub(crate) fn limit(&self) -> Duration {
-        Duration::from_secs(self.timeout)
+    /// After how long the machine is ended; `None` for a person who sits at a console.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        let usual = match (&self.realm.kernel, &self.realm.exec) {
+            (None, _) => Some(USUAL_LIMIT),
+            (Some(_), Some(_)) => Some(EXEC_LIMIT),
+            (Some(_), None) => None,
+        };
+        self.timeout.map(Duration::from_secs).or(usual)
     }
 
     /// After how long the host in the machine should give up by itself: early enough to take the realm apart and
     /// to report before the machine is ended.
-    pub(crate) fn host_limit(&self) -> Duration {
-        self.limit()
-            .mul_f64(0.75)
-            .max(self.limit().saturating_sub(Duration::from_secs(10)))
+    pub(crate) fn host_limit(&self) -> Option<Duration> {
+        let limit = self.limit()?;
+        let early = limit.saturating_sub(Duration::from_secs(10));
+        Some(limit.mul_f64(0.75).max(early))
     }
+}
+
+/// Refuses a number of processors that no machine has.
+///
+/// # Errors
+///
+/// One line that says what it may be.
+pub(crate) fn check_cpus(cpus: Option<u64>) -> Result<(), Failure> {
+    match cpus.filter(|cpus| !(1..=MAX_CPUS).contains(cpus)) {
+        Some(cpus) => Err(Failure::input(format!(
+            "--cpus is {cpus}; the machine has 1 to {MAX_CPUS}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses an amount of memory that no machine has; `name` is the option.
+///
+/// # Errors
+///
+/// One line that says what it may be.
+pub(crate) fn check_machine_memory(name: &str, memory: u64) -> Result<(), Failure> {
+    if (1 << 30..=MAX_HOST_MEMORY).contains(&memory) && memory.is_multiple_of(1 << 20) {
+        return Ok(());
+    }
+    Err(Failure::input(format!(
+        "{name} is {}; it may be 1G to 8G, in steps of 1M",
+        size::show(memory)
+    )))
 }
 
 #[cfg(test)]
@@ -245,7 +353,7 @@ mod tests {
         let options = options(&[]);
         options.check().unwrap();
         assert_eq!(
-            (options.vcpus, options.cpus(), options.host_memory()),
+            (options.realm.vcpus, options.cpus(), options.host_memory()),
             (4, 4, 1 << 30)
         );
     }
@@ -262,6 +370,22 @@ mod tests {
             options.check().unwrap();
             assert_eq!(options.host_memory(), host, "{memory}");
         }
+    }
+
+    #[test]
+    fn a_linux_has_more_memory_and_a_person_has_all_the_time() {
+        let linux = options(&["--kernel", "debian"]);
+        linux.check().unwrap();
+        assert_eq!(
+            (linux.realm.memory(), linux.host_memory()),
+            (512 << 20, 1 << 30)
+        );
+        assert_eq!((linux.limit(), linux.host_limit()), (None, None));
+        let exec = options(&["--kernel", "debian", "--exec", "nproc"]);
+        assert_eq!(exec.limit(), Some(Duration::from_secs(600)));
+        assert_eq!(exec.host_limit(), Some(Duration::from_secs(590)));
+        let quick = options(&["--kernel", "debian", "--timeout", "4"]);
+        assert_eq!(quick.host_limit(), Some(Duration::from_secs(3)));
     }
 
     #[test]
@@ -283,6 +407,8 @@ mod tests {
             (&["--sve", "100"], "--sve"),
             (&["--sve", "2176"], "--sve"),
             (&["--machine", "model", "--image", "x"], "--image"),
+            (&["--machine", "model", "--kernel", "debian"], "--kernel"),
+            (&["--kernel", "Image", "--exec", "nproc"], "--exec"),
         ] {
             let failure = options(arguments).check().unwrap_err();
             assert!(failure.to_string().starts_with(name), "{failure}");

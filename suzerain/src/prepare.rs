@@ -11,7 +11,6 @@ use xtask::{Progress, setup};
 
 use crate::bundle;
 use crate::failure::Failure;
-use crate::options::{Machine, Options};
 use crate::size;
 
 /// What a machine is started with.
@@ -21,8 +20,8 @@ pub(crate) struct Parts {
     pub(crate) firmware: PathBuf,
     /// For the normal world.
     pub(crate) hypervisor: PathBuf,
-    /// For the realm.
-    pub(crate) image: Vec<u8>,
+    /// The demo guest, if it was wanted.
+    pub(crate) demo: Vec<u8>,
     /// The emulator, where one is needed.
     pub(crate) qemu: Option<Qemu>,
     /// How long it took to find or install tools.
@@ -31,33 +30,40 @@ pub(crate) struct Parts {
     pub(crate) images: Duration,
 }
 
-/// Finds what the user named, installs tools and builds images as far as the run needs them.
+/// What is wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted<'a> {
+    /// An emulator, firmware and a hypervisor.
+    pub(crate) machine: bool,
+    /// The demo guest.
+    pub(crate) demo: bool,
+    /// The user's own firmware.
+    pub(crate) firmware: Option<&'a Path>,
+    /// The user's own hypervisor.
+    pub(crate) hypervisor: Option<&'a Path>,
+}
+
+/// Finds what the user named, installs tools and builds images as far as they are wanted.
 ///
 /// # Errors
 ///
 /// Bad files, and whatever setup and build cannot do.
-pub(crate) fn prepare(options: &Options, progress: &dyn Progress) -> Result<Parts, Failure> {
+pub(crate) fn prepare(wanted: Wanted<'_>, progress: &dyn Progress) -> Result<Parts, Failure> {
     // What the user named is looked at first: nobody should wait for a build to hear of a wrong name.
     for (what, path) in [
-        ("firmware", &options.firmware),
-        ("hypervisor", &options.hypervisor),
+        ("firmware", wanted.firmware),
+        ("hypervisor", wanted.hypervisor),
     ] {
         if let Some(path) = path {
             check_file(what, path)?;
         }
     }
-    let image = options
-        .image
-        .as_deref()
-        .map(|path| read_image(path, options.memory))
-        .transpose()?;
     let started = Instant::now();
-    let on_qemu = options.machine == Machine::Qemu;
-    let complete = image.is_some()
-        && (!on_qemu || (options.firmware.is_some() && options.hypervisor.is_some()));
+    let own = wanted.firmware.is_some() && wanted.hypervisor.is_some();
+    let complete = !wanted.demo && (!wanted.machine || own);
     let workspace = Workspace::find();
     progress.step("looking for tools");
-    let emulator = match (&workspace, on_qemu) {
+    let emulator = match (&workspace, wanted.machine) {
         (Ok(workspace), true) => Some(setup::qemu(workspace, progress)?),
         (Err(_), true) => Some(qemu::find().map_err(qemu::Unusable::into_error)?),
         (_, false) => None,
@@ -78,7 +84,7 @@ pub(crate) fn prepare(options: &Options, progress: &dyn Progress) -> Result<Part
         let workspace = workspace.as_ref().map_err(Clone::clone)?;
         if let Some(toolchain) = &toolchain {
             // The scripted guest of the in-process machine is measured as the demo guest's bytes.
-            let wanted = if on_qemu {
+            let wanted = if wanted.machine {
                 images::RELEASE.as_slice()
             } else {
                 &[images::DEMO_GUEST]
@@ -86,20 +92,15 @@ pub(crate) fn prepare(options: &Options, progress: &dyn Progress) -> Result<Part
             images::build(workspace, toolchain, wanted, progress)?;
         }
     }
-    let image = match image {
-        Some(image) => image,
-        None => read_image(&built(images::DEMO_GUEST.file), options.memory)?,
+    let demo = match wanted.demo {
+        true => read_image(&built(images::DEMO_GUEST.file), u64::MAX)?,
+        false => Vec::new(),
     };
+    let or_built = |own: Option<&Path>, name| own.map_or_else(|| built(name), Path::to_path_buf);
     Ok(Parts {
-        firmware: options
-            .firmware
-            .clone()
-            .unwrap_or_else(|| built(images::FIRMWARE)),
-        hypervisor: options
-            .hypervisor
-            .clone()
-            .unwrap_or_else(|| built(images::HYPERVISOR.file)),
-        image,
+        firmware: or_built(wanted.firmware, images::FIRMWARE),
+        hypervisor: or_built(wanted.hypervisor, images::HYPERVISOR.file),
+        demo,
         qemu: emulator,
         setup,
         images: started.elapsed(),
@@ -107,7 +108,7 @@ pub(crate) fn prepare(options: &Options, progress: &dyn Progress) -> Result<Part
 }
 
 /// Refuses what is not a file with something in it; returns its size.
-fn check_file(what: &str, path: &Path) -> Result<u64, Failure> {
+pub(crate) fn check_file(what: &str, path: &Path) -> Result<u64, Failure> {
     let shown = path.display();
     let metadata = fs::metadata(path).map_err(|error| {
         Failure::input(format!(
@@ -127,7 +128,12 @@ fn check_file(what: &str, path: &Path) -> Result<u64, Failure> {
     Ok(metadata.len())
 }
 
-fn read_image(path: &Path, memory: u64) -> Result<Vec<u8>, Failure> {
+/// Reads a raw image for a realm with so much memory.
+///
+/// # Errors
+///
+/// When there is none, or it is too large.
+pub(crate) fn read_image(path: &Path, memory: u64) -> Result<Vec<u8>, Failure> {
     let size = check_file("image", path)?;
     let shown = path.display();
     if size > memory {

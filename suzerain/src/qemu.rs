@@ -2,9 +2,10 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,17 +18,33 @@ use crate::bundle;
 use crate::failure::Failure;
 use crate::prepare::Parts;
 use crate::records::Parser;
-use crate::screen::Screen;
+use crate::screen::{Screen, printable};
 use crate::watch::{Machine, Message};
+
+/// The emulator has this long to connect to the control channel.
+const CONNECT: Duration = Duration::from_secs(20);
 
 /// A machine that runs. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Running {
-    child: Child,
+    process: Process,
     messages: Receiver<Message>,
     started: Instant,
+}
+
+/// The emulator's process. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
     // Holds flash and bundle for as long as the emulator may read them.
     _files: TempDir,
+}
+
+impl Running {
+    /// What it says, apart from the process.
+    pub(crate) fn into_parts(self) -> (Receiver<Message>, Process) {
+        (self.messages, self.process)
+    }
 }
 
 impl Machine for Running {
@@ -40,6 +57,18 @@ impl Machine for Running {
     }
 
     fn how_it_ended(&mut self) -> String {
+        self.process.how_it_ended()
+    }
+}
+
+impl Process {
+    /// Whether it still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How it ended, such as `exit status: 1`; waits a moment for that.
+    pub(crate) fn how_it_ended(&mut self) -> String {
         // Its output is closed, so it is about to be gone.
         for _ in 0..20 {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -51,7 +80,7 @@ impl Machine for Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Process {
     fn drop(&mut self) {
         // Fails only when the emulator has ended already.
         let _ = self.child.kill();
@@ -80,6 +109,74 @@ pub(crate) fn start(
     bundle: &[u8],
     screen: &Screen,
 ) -> Result<Running, Failure> {
+    start_with(qemu, shape, parts, bundle, screen, |_, _| Ok(())).map(|(running, ())| running)
+}
+
+/// As [`start`], with a control channel to the hypervisor.
+///
+/// # Errors
+///
+/// As [`start`], and when the emulator does not open the channel.
+pub(crate) fn start_with_channel(
+    qemu: &Qemu,
+    shape: Shape,
+    parts: &Parts,
+    bundle: &[u8],
+    screen: &Screen,
+) -> Result<(Running, UnixStream), Failure> {
+    let add = |command: &mut Command, folder: &Path| {
+        let path = folder.join("control");
+        let listener = UnixListener::bind(&path)
+            .map_err(|error| xtask::Error::io("listen at", &path, &error))?;
+        xtask::qemu::control(command, &path);
+        Ok(listener)
+    };
+    let (mut running, listener) = start_with(qemu, shape, parts, bundle, screen, add)?;
+    let stream = accept(&listener, &mut running)
+        .map_err(|error| Failure::machine(format!("no channel to the machine: {error}")))?;
+    Ok((running, stream))
+}
+
+/// The emulator connects as soon as it starts, or never.
+fn accept(listener: &UnixListener, running: &mut Running) -> io::Result<UnixStream> {
+    listener.set_nonblocking(true)?;
+    let end = Instant::now() + CONNECT;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            Err(_) => {}
+        }
+        if !running.process.runs() {
+            let said: Vec<_> = running.messages.try_iter().filter_map(emulator).collect();
+            let how = running.how_it_ended();
+            return Err(io::Error::other(format!("{how}: {}", said.join("; "))));
+        }
+        if Instant::now() > end || xtask::child::interrupted() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn emulator(message: Message) -> Option<String> {
+    match message {
+        Message::Emulator(text) => Some(printable(&text)),
+        _ => None,
+    }
+}
+
+fn start_with<T>(
+    qemu: &Qemu,
+    shape: Shape,
+    parts: &Parts,
+    bundle: &[u8],
+    screen: &Screen,
+    add: impl FnOnce(&mut Command, &Path) -> Result<T, Failure>,
+) -> Result<(Running, T), Failure> {
     let failed = |doing: &str, path: &Path, error: std::io::Error| {
         Failure::from(xtask::Error::io(doing, path, &error))
     };
@@ -111,6 +208,7 @@ pub(crate) fn start(
     xtask::qemu::flash(&mut command, &flash);
     xtask::qemu::load(&mut command, &parts.hypervisor, xtask::qemu::PAYLOAD);
     xtask::qemu::load(&mut command, &launch, bundle::ADDRESS);
+    let added = add(&mut command, files.path())?;
     screen.text(&format!("{command:?}"));
     command
         .stdin(Stdio::null())
@@ -136,12 +234,16 @@ pub(crate) fn start(
         }
         let _ = sender.send(Message::Ended);
     });
-    Ok(Running {
+    let process = Process {
         child,
+        _files: files,
+    };
+    let running = Running {
+        process,
         messages,
         started,
-        _files: files,
-    })
+    };
+    Ok((running, added))
 }
 
 fn listen_uart(mut uart: impl Read, to: &Sender<Message>) {

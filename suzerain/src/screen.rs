@@ -8,7 +8,8 @@ use xtask::Progress;
 
 /// Progress on standard error, the guest's console on standard output.
 ///
-/// With JSON asked for, nothing here ever goes to standard output.
+/// With JSON asked for, nothing here ever goes to standard output. Clones are the same screen.
+#[derive(Clone)]
 pub(crate) struct Screen {
     bar: ProgressBar,
     json: bool,

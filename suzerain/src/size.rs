@@ -33,6 +33,16 @@ pub(crate) fn show(bytes: u64) -> String {
         )
 }
 
+/// Shows a size as people say it, such as 3.4G.
+pub(crate) fn about(bytes: u64) -> String {
+    let (shift, unit) = match bytes {
+        0x4000_0000.. => (30, "G"),
+        0x10_0000.. => (20, "M"),
+        _ => (10, "K"),
+    };
+    format!("{:.1}{unit}", bytes as f64 / f64::from(1u32 << shift))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use crate::evidence::Checked;
 use crate::failure::Failure;
 use crate::options::Options;
 use crate::screen::printable;
+use crate::table::table;
 use crate::watch::Observed;
 
 /// The object that `--json` prints.
@@ -37,12 +38,26 @@ pub(crate) struct Summary {
     /// What the token says, and whether it verifies.
     #[serde(skip_serializing_if = "Option::is_none")]
     attestation: Option<Checked>,
+    /// What the command of `--exec` did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exec: Option<Exec>,
     /// The RECs by index.
     recs: Vec<RecReport>,
     /// The granule account.
     granules: GranuleReport,
     /// Seconds by phase, for the phases that were reached.
     seconds: BTreeMap<&'static str, f64>,
+}
+
+/// What the command of `--exec` did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Exec {
+    /// What it printed, with what is no UTF-8 replaced.
+    pub(crate) stdout: String,
+    /// What it complained of.
+    pub(crate) stderr: String,
+    /// Its exit status, if it got as far as that.
+    pub(crate) status: Option<u8>,
 }
 
 /// How long each phase took.
@@ -64,6 +79,7 @@ impl Summary {
         durations: &Durations,
         failure: Option<&Failure>,
         attestation: Option<Checked>,
+        exec: Option<Exec>,
     ) -> Self {
         let report = observed.and_then(|observed| observed.report.clone());
         let mut seconds = BTreeMap::new();
@@ -104,12 +120,13 @@ impl Summary {
             outcome: failure.map_or("ok", Failure::outcome).to_owned(),
             error: failure.map(ToString::to_string),
             machine: options.machine.name(),
-            vcpus: options.vcpus,
-            memory: options.memory,
+            vcpus: options.realm.vcpus,
+            memory: options.realm.memory(),
             rim,
             token,
             challenge,
             attestation,
+            exec,
             recs,
             granules,
             seconds,
@@ -156,7 +173,7 @@ impl Summary {
                 ]
             });
             text += "\n";
-            text += &table(heads, rows);
+            text += &table(heads, rows, None);
             let GranuleReport {
                 delegated,
                 returned,
@@ -167,6 +184,7 @@ impl Summary {
             text += &table(
                 ["granules delegated", "returned", "in quarantine"],
                 [row].into_iter(),
+                None,
             );
         }
         let seconds = |name: &&str| {
@@ -178,47 +196,5 @@ impl Summary {
         let phases: Vec<_> = phases.iter().filter_map(seconds).collect();
         text += &format!("\n{}", phases.join(", "));
         text
-    }
-}
-
-/// Columns as wide as their widest cell; every line ends where its text ends.
-fn table<const N: usize>(heads: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut lines = vec![heads.map(str::to_owned)];
-    lines.extend(rows);
-    let width = |column: usize| {
-        lines
-            .iter()
-            .map(|line| line[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..N).map(width).collect();
-    let mut text = String::new();
-    for line in &lines {
-        let cells: Vec<_> = line
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        text += cells.join("  ").trim_end();
-        text += "\n";
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_line_up() {
-        let rows = [
-            ["0".to_owned(), "psci 3".to_owned()],
-            ["10".to_owned(), "irq 1".to_owned()],
-        ];
-        assert_eq!(
-            table(["REC", "exits"], rows.into_iter()),
-            "REC  exits\n0    psci 3\n10   irq 1\n"
-        );
     }
 }

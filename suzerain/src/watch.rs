@@ -45,6 +45,20 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
+    /// A run that was observed by other means.
+    pub(crate) fn new(
+        phases: Vec<(Phase, Duration)>,
+        report: Option<Report>,
+        duration: Duration,
+    ) -> Self {
+        Self {
+            phases,
+            report,
+            duration,
+            ..Self::default()
+        }
+    }
+
     fn reached(&self) -> Option<Phase> {
         self.phases.last().map(|(phase, _)| *phase)
     }

@@ -182,6 +182,20 @@ pub fn load(command: &mut Command, file: &Path, address: u64) {
     ]);
 }
 
+/// Adds a virtio console that is the control channel of the hypervisor: the emulator connects to the Unix socket `socket`.
+pub fn control(command: &mut Command, socket: &Path) {
+    command.args([
+        "-global",
+        "virtio-mmio.force-legacy=false",
+        "-chardev",
+        &format!("socket,id=control,path={}", escaped(socket)),
+        "-device",
+        "virtio-serial-device,max_ports=1",
+        "-device",
+        "virtconsole,chardev=control",
+    ]);
+}
+
 /// A comma separates the properties of an option; doubled, it is a comma.
 fn escaped(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use realm_token::verify::PublicKey;
 
+use super::Which;
 use crate::evidence::{Checked, Trust};
 use crate::failure::{self, Failure};
+use crate::keeper::{Client, Place};
 use crate::screen::Screen;
 use crate::{hex, key};
 
@@ -18,8 +20,9 @@ const MAX_FILE: u64 = 4 << 20;
 #[derive(Args, Debug)]
 #[command(after_help = failure::HELP)]
 pub(crate) struct Attest {
-    /// The token: bytes or hexadecimal digits, or what `suzerain run --json` prints; `-` is standard input
-    #[arg(value_name = "FILE")]
+    /// The token: bytes or hexadecimal digits, or what `suzerain run --json` prints; `-` is standard input. If there is no such
+    /// file: a realm of the machine that is up, which has handed its token over to its host
+    #[arg(value_name = "FILE|REALM")]
     pub(crate) file: PathBuf,
 
     /// The challenge that the realm was given, at most 64 bytes
@@ -41,6 +44,9 @@ pub(crate) struct Attest {
     /// Prints one JSON object and nothing else on standard output
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) which: Which,
 }
 
 /// Decodes and verifies a token, shows what it says, and returns the exit code.
@@ -80,12 +86,12 @@ fn attest(arguments: &Attest) -> Result<Checked, Failure> {
         Some(path) => (read_key(path)?, path.display().to_string()),
         None => key::development(seed.as_deref())?,
     };
-    let token = Token::read(&arguments.file)?;
+    let token = Token::find(arguments)?;
     let trust = Trust {
         key,
         whose,
         challenge: challenge.or(token.challenge),
-        rim,
+        rim: rim.or(token.rim),
     };
     Checked::new(&token.bytes, &trust)
 }
@@ -105,9 +111,44 @@ struct Token {
     bytes: Vec<u8>,
     /// The challenge that was kept with it.
     challenge: Option<Vec<u8>>,
+    /// What the realm's host computed that it must have measured.
+    rim: Option<Vec<u8>>,
 }
 
 impl Token {
+    /// The token in a file, or else that of a realm.
+    fn find(arguments: &Attest) -> Result<Self, Failure> {
+        let path = &arguments.file;
+        let name = path.to_str().filter(|name| *name != "-" && !path.exists());
+        let place = Place::new(&arguments.which.name).ok();
+        let client = place.and_then(|place| Client::try_connect(&place));
+        match (name, client) {
+            (Some(name), Some(client)) => Self::of_realm(name, client),
+            _ => Self::read(path),
+        }
+    }
+
+    /// The token that a realm has handed over to its host.
+    fn of_realm(name: &str, mut client: Client) -> Result<Self, Failure> {
+        let realm = client.find(name)?.realm;
+        let details = client.inspect(realm)?;
+        let bytes = |text: &str| {
+            hex::parse(text)
+                .map_err(|why| Failure::machine(format!("what the host has of `{name}` is {why}")))
+        };
+        let token = details.token.ok_or_else(|| {
+            Failure::input(format!(
+                "realm `{name}` has handed no token over to its host; the demo guest does so as it runs, in a Linux run \
+                 `attest HEX`, and give what it prints to `suzerain attest -`"
+            ))
+        })?;
+        Ok(Self {
+            bytes: bytes(&token)?,
+            challenge: details.challenge.as_deref().map(bytes).transpose()?,
+            rim: Some(bytes(&details.rim)?),
+        })
+    }
+
     fn read(path: &Path) -> Result<Self, Failure> {
         Self::parse(read(path)?).map_err(|why| Failure::input(format!("{}: {why}", path.display())))
     }
@@ -124,12 +165,14 @@ impl Token {
             return Ok(Self {
                 bytes: member("token")?.ok_or("the JSON object has no token")?,
                 challenge: member("challenge")?,
+                rim: None,
             });
         }
         let digits: String = text.split_whitespace().collect();
         Ok(Self {
             bytes: hex::parse(&digits).unwrap_or(bytes),
             challenge: None,
+            rim: None,
         })
     }
 }

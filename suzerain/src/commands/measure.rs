@@ -1,14 +1,15 @@
 //! `suzerain measure`.
 
 use clap::Args;
+use realm_vmm::Config;
 use realm_vmm::measure::{self, Rim, Step};
-use realm_vmm::{Config, Segment};
 use serde::Serialize;
 
 use crate::failure::{self, Failure};
-use crate::options::{Machine, Options};
+use crate::options::Options;
+use crate::prepare::{self, Wanted};
 use crate::screen::Screen;
-use crate::{hex, prepare, size};
+use crate::{hex, size, source};
 
 #[derive(Args, Debug)]
 #[command(after_help = failure::HELP)]
@@ -68,27 +69,44 @@ fn measure(arguments: Measure, screen: &Screen) -> Result<Option<Failure>, Failu
     let Measure {
         steps: show_steps,
         expect,
-        mut options,
+        options,
     } = arguments;
     options.check()?;
     let expected = expect
         .map(|text| hex::parse(&text))
         .transpose()
         .map_err(|why| Failure::input(format!("--expect is {why}")))?;
-    // Only the realm's image is needed, as for the machine that needs no emulator.
-    options.machine = Machine::Model;
-    let image = prepare::prepare(&options, screen)?.image;
-    screen.clear();
-    let segments = [Segment {
-        ipa: Config::RAM_BASE,
-        bytes: &image,
-    }];
-    let config = Config {
-        vcpus: options.vcpus as usize,
-        sve_bits: options.sve,
-        ..Config::raw(options.memory, &segments)
+    let blueprint = match source::named(&options.realm, screen)? {
+        Some(blueprint) => blueprint,
+        None => {
+            // Only the realm's image is needed, no machine.
+            let wanted = Wanted {
+                demo: true,
+                ..Wanted::default()
+            };
+            source::demo(&options.realm, prepare::prepare(wanted, screen)?.demo)?
+        }
     };
-    let steps = measure::plan(&config).map_err(Failure::input)?;
+    screen.clear();
+    blueprint.with_config(|config| {
+        of_config(
+            config,
+            expected.as_deref(),
+            show_steps,
+            options.json,
+            screen,
+        )
+    })
+}
+
+fn of_config(
+    config: &Config<'_>,
+    expected: Option<&[u8]>,
+    show_steps: bool,
+    json: bool,
+    screen: &Screen,
+) -> Result<Option<Failure>, Failure> {
+    let steps = measure::plan(config).map_err(Failure::input)?;
     let mut rim = None;
     let mut shown = Vec::with_capacity(steps.len());
     for step in &steps {
@@ -101,10 +119,10 @@ fn measure(arguments: Measure, screen: &Screen) -> Result<Option<Failure>, Failu
     }
     let rim = rim.ok_or_else(|| Failure::input("there is nothing to measure"))?;
     let failure = expected
-        .as_ref()
-        .filter(|expected| expected.as_slice() != rim.digest())
-        .map(|expected| mismatch(&config, &rim, expected));
-    let text = if options.json {
+        .filter(|expected| *expected != rim.digest())
+        .map(|expected| mismatch(config, &rim, expected));
+    let contents = config.segments.iter().map(|segment| segment.bytes.len());
+    let text = if json {
         let measured = Measured {
             rim: rim.to_string(),
             hash: if rim.digest().len() == 32 {
@@ -112,9 +130,9 @@ fn measure(arguments: Measure, screen: &Screen) -> Result<Option<Failure>, Failu
             } else {
                 "sha-512"
             },
-            memory: options.memory,
-            image: image.len(),
-            expected: expected.as_deref().map(hex::show),
+            memory: config.memory,
+            image: contents.sum(),
+            expected: expected.map(hex::show),
             explanation: failure.as_ref().map(ToString::to_string),
             steps: show_steps.then_some(shown),
         };

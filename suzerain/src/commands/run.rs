@@ -1,28 +1,39 @@
 //! `suzerain run`.
 
+use std::mem;
 use std::time::Instant;
 
 use realm_vmm::report::{Outcome, Report};
 use xtask::Progress;
 
+use super::{conclude, linux};
+use crate::blueprint::Blueprint;
 use crate::bundle::Launch;
 use crate::evidence;
 use crate::failure::Failure;
 use crate::model;
-use crate::options::{Machine, Options};
-use crate::prepare::{self, Parts};
+use crate::options::{self, Machine, Options};
+use crate::prepare::{self, Parts, Wanted};
 use crate::qemu::{self, Shape};
 use crate::screen::Screen;
+use crate::source;
 use crate::summary::{Durations, Summary};
 use crate::watch::{self, Observed};
 
 /// Runs a realm to its end and returns the exit code.
 pub(crate) fn run(options: &Options) -> u8 {
+    match options.realm.kernel {
+        Some(_) => linux::run(options),
+        None => raw(options),
+    }
+}
+
+fn raw(options: &Options) -> u8 {
     let started = Instant::now();
     let screen = Screen::new(options.json, options.verbose);
     let mut durations = Durations::default();
     let (observed, result) = match begin(options, &mut durations, &screen) {
-        Ok(parts) => on_machine(options, &parts, &screen),
+        Ok((parts, blueprint)) => on_machine(options, &parts, &blueprint, &screen),
         Err(failure) => (None, Err(failure)),
     };
     screen.clear();
@@ -48,43 +59,58 @@ pub(crate) fn run(options: &Options) -> u8 {
         &durations,
         failure.as_ref(),
         attestation,
+        None,
     );
     if options.json {
         screen.out(&summary.json());
     } else if observed.is_some() {
         screen.out(&summary.tables());
     }
-    let Some(failure) = failure else {
-        return 0;
-    };
-    if let Some(details) = failure.details() {
-        screen.err(details.trim_end());
-    }
-    screen.err(&format!("error: {failure}"));
-    failure.code()
+    conclude(failure.map_or(Ok(()), Err), &screen)
 }
 
-fn begin(options: &Options, durations: &mut Durations, screen: &Screen) -> Result<Parts, Failure> {
+/// Everything that is needed to run the realm.
+pub(super) fn begin(
+    options: &Options,
+    durations: &mut Durations,
+    screen: &Screen,
+) -> Result<(Parts, Blueprint), Failure> {
     options.check()?;
-    let parts = prepare::prepare(options, screen)?;
+    let named = source::named(&options.realm, screen)?;
+    let wanted = Wanted {
+        machine: options.machine == Machine::Qemu,
+        demo: named.is_none(),
+        firmware: options.firmware.as_deref(),
+        hypervisor: options.hypervisor.as_deref(),
+    };
+    let mut parts = prepare::prepare(wanted, screen)?;
     durations.setup = Some(parts.setup);
     durations.images = Some(parts.images);
-    Ok(parts)
+    let blueprint = match named {
+        Some(blueprint) => blueprint,
+        None => source::demo(&options.realm, mem::take(&mut parts.demo))?,
+    };
+    Ok((parts, blueprint))
 }
 
 fn on_machine(
     options: &Options,
     parts: &Parts,
+    blueprint: &Blueprint,
     screen: &Screen,
 ) -> (Option<Observed>, Result<(), Failure>) {
     screen.step("booting");
+    let limit = options.limit().unwrap_or(options::USUAL_LIMIT);
+    let image = blueprint.contents.first();
+    let image = image.map_or(&[][..], |contents| &contents.bytes);
     let launch = Launch {
-        vcpus: options.vcpus,
-        memory: options.memory,
+        vcpus: blueprint.vcpus,
+        memory: blueprint.memory,
         page_size: options.page_size.bytes(),
         limit: options.host_limit(),
-        sve_bits: options.sve,
-        image: &parts.image,
+        sve_bits: blueprint.sve_bits,
+        image,
+        flags: 0,
     };
     let started: Result<Box<dyn watch::Machine>, Failure> = match (options.machine, &parts.qemu) {
         (Machine::Qemu, Some(qemu)) => {
@@ -97,21 +123,21 @@ fn on_machine(
         }
         (Machine::Qemu, None) => Err(Failure::machine("no emulator was looked for")),
         (Machine::Model, _) => {
-            model::start(options, parts.image.clone()).map(|machine| Box::new(machine) as _)
+            model::start(options, image.to_vec()).map(|machine| Box::new(machine) as _)
         }
     };
     let mut machine = match started {
         Ok(machine) => machine,
         Err(failure) => return (None, Err(failure)),
     };
-    let (observed, result) = watch::watch(machine.as_mut(), options.limit(), screen);
+    let (observed, result) = watch::watch(machine.as_mut(), limit, screen);
     drop(machine);
     let result = result.and_then(|()| verdict(options, observed.report.as_ref()));
     (Some(observed), result)
 }
 
 /// Whether a report tells of a good run. The host's own verdict is not taken on trust.
-fn verdict(options: &Options, report: Option<&Report>) -> Result<(), Failure> {
+pub(super) fn verdict(options: &Options, report: Option<&Report>) -> Result<(), Failure> {
     let Some(report) = report else {
         return Err(Failure::machine(
             "the machine ended without a report; try again with --verbose",
@@ -128,11 +154,11 @@ fn verdict(options: &Options, report: Option<&Report>) -> Result<(), Failure> {
         return Err(Failure::of_report(Outcome::Error, Some(&message))
             .unwrap_or_else(|| Failure::machine(message)));
     }
-    if report.recs.len() as u64 != options.vcpus {
+    if report.recs.len() as u64 != options.realm.vcpus {
         let message = format!(
             "the report tells of {} RECs, not of {}",
             report.recs.len(),
-            options.vcpus
+            options.realm.vcpus
         );
         return Err(Failure::machine(message));
     }

@@ -1,0 +1,124 @@
+//! `suzerain inspect`.
+
+use clap::Args;
+use realm_vmm::control::message::Details;
+
+use super::ps::state;
+use super::{Which, conclude, json};
+use crate::failure::Failure;
+use crate::screen::{Screen, printable};
+use crate::table::{age, counts, table};
+use crate::{size, terminal};
+
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    /// Name or number of a realm
+    #[arg(value_name = "REALM")]
+    pub(crate) realm: String,
+
+    /// Prints one JSON object and nothing else on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+/// Shows a realm, and returns the exit code.
+pub(crate) fn run(options: &Inspect) -> u8 {
+    let screen = Screen::new(options.json, false);
+    let result = inspect(options, &screen);
+    conclude(result, &screen)
+}
+
+fn inspect(options: &Inspect, screen: &Screen) -> Result<(), Failure> {
+    let mut client = options.which.connect()?;
+    let realm = client.find(&options.realm)?.realm;
+    let details = client.inspect(realm)?;
+    let text = match options.json {
+        true => json(&details)?,
+        false => tables(&details, terminal::columns()),
+    };
+    screen.out(text.trim_end());
+    Ok(())
+}
+
+/// Everything, in lines of at most that many columns where that is possible.
+fn tables(details: &Details, columns: Option<usize>) -> String {
+    let status = &details.status;
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        text += &format!("{name:<12} {}\n", printable(value));
+    };
+    line("realm", &format!("{} `{}`", status.realm, status.name));
+    line("state", &state(status));
+    if let Some(error) = &status.error {
+        line("error", error);
+    }
+    line("measurement", &details.rim);
+    line("vCPUs", &status.vcpus.to_string());
+    line("memory", &size::show(status.memory));
+    if details.spec.sve_bits > 0 {
+        line("SVE", &format!("{} bits", details.spec.sve_bits));
+    }
+    line("entry", &format!("{:#x}", details.spec.entry));
+    line("age", &age(status.age_us));
+    line("vCPU time", &age(status.run_us));
+    line("exits", &counts(&status.exits));
+    line("granules", &counts(&status.granules));
+    let devices: Vec<_> = details.spec.devices.iter().map(device).collect();
+    line("devices", &devices.join(", "));
+    let token = match (&details.token, &details.challenge) {
+        (Some(_), _) => "handed over; `suzerain attest` verifies it",
+        (None, _) => "none handed over",
+    };
+    line("token", token);
+    let heads = [
+        "REC",
+        "MPIDR",
+        "STATE",
+        "AUX GRANULES",
+        "ENTRIES",
+        "EXITS BY REASON",
+    ];
+    let rows = details.recs.iter().map(|rec| {
+        [
+            rec.index.to_string(),
+            format!("{:#x}", rec.mpidr),
+            printable(&rec.state),
+            rec.aux_granules.to_string(),
+            rec.entries.to_string(),
+            printable(&counts(&rec.exits)),
+        ]
+    });
+    text += "\n";
+    text += &table(heads, rows, columns);
+    let rows = details.map.iter().map(|region| {
+        let length = region.top.saturating_sub(region.base);
+        [
+            format!("{:#x}", region.base),
+            format!("{:#x}", region.top),
+            size::show(length),
+            printable(&region.ripas),
+            size::show(region.present),
+        ]
+    });
+    text += "\n";
+    text + &table(["FROM", "TO", "SIZE", "RIPAS", "PRESENT"], rows, columns)
+}
+
+fn device(device: &realm_vmm::control::message::Device) -> String {
+    use realm_vmm::control::message::Device;
+    match device {
+        Device::Console => "console".to_owned(),
+        Device::Disk { sectors, read_only } => {
+            let kind = if *read_only { " (read only)" } else { "" };
+            format!("disk of {}{kind}", size::show(sectors.saturating_mul(512)))
+        }
+        Device::Network { mac } => {
+            let mac: Vec<_> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("network {}", mac.join(":"))
+        }
+        Device::Entropy { .. } => "entropy".to_owned(),
+    }
+}

@@ -1,0 +1,169 @@
+//! What is said on the socket.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use realm_vmm::control::message::{Answer, Call, Spec};
+use realm_vmm::control::{Frame, FrameReader, Kind};
+use realm_vmm::report::Outcome;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// What a command wants. One [`Reply`] follows.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "lowercase")]
+pub(super) enum Ask {
+    /// To know when the machine is up: [`Said::Ready`].
+    Ready,
+    /// What the host in the machine does: [`Said::Answer`].
+    Call {
+        /// What.
+        call: Call,
+    },
+    /// A new realm: [`Said::Created`]. Its contents follow, then [`Ask::Activate`], on the same connection.
+    Create {
+        /// Its name, which no other realm has.
+        name: String,
+        /// Its shape.
+        spec: Spec,
+        /// Its disks.
+        disks: Vec<DiskFile>,
+    },
+    /// To complete it: [`Said::Activated`].
+    Activate,
+    /// The bytes of a console as they come, then [`Said::Ended`]. What the command sends as console bytes is typed.
+    Console {
+        /// Which realm.
+        realm: u32,
+        /// Which console.
+        stream: u8,
+        /// How much of what is kept comes first, in bytes.
+        recent: u64,
+        /// Whether to go on with what comes.
+        follow: bool,
+    },
+    /// The end of the machine: [`Said::Done`] once it has ended.
+    Down,
+}
+
+/// A file that is a realm's disk.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DiskFile {
+    /// Where, absolute.
+    pub(crate) path: PathBuf,
+    /// Whether it must not be written.
+    pub(crate) read_only: bool,
+}
+
+/// The reply.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Reply {
+    /// It was done.
+    Ok(Said),
+    /// It was not: the exit code, the line, and details.
+    Failed {
+        /// Exit code.
+        code: u8,
+        /// Why.
+        message: String,
+        /// What explains it.
+        details: Option<String>,
+    },
+}
+
+/// What was done.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "said", rename_all = "lowercase")]
+pub(super) enum Said {
+    /// The machine is up.
+    Ready {
+        /// Physical PEs.
+        pes: u32,
+        /// Bytes of memory that realms can have.
+        free: u64,
+        /// The monitor's RMI version.
+        rmi: String,
+    },
+    /// What the host says.
+    Answer {
+        /// That.
+        answer: Answer,
+    },
+    /// A realm has begun.
+    Created {
+        /// Its number.
+        realm: u32,
+    },
+    /// It is complete.
+    Activated {
+        /// Its initial measurement in hexadecimal.
+        rim: String,
+    },
+    /// A console says nothing any more.
+    Ended {
+        /// How its realm ended, if it has.
+        outcome: Option<Outcome>,
+        /// Why, if badly.
+        error: Option<String>,
+    },
+    /// Nothing more to say.
+    Done,
+}
+
+/// A connection with frames on it.
+pub(super) struct Wire {
+    stream: UnixStream,
+    frames: FrameReader,
+}
+
+impl Wire {
+    pub(super) fn new(stream: UnixStream) -> Self {
+        let frames = FrameReader::default();
+        Self { stream, frames }
+    }
+
+    /// The same connection for another thread, which must not read when this one does.
+    pub(super) fn another(&self) -> io::Result<Self> {
+        self.stream.try_clone().map(Self::new)
+    }
+
+    /// Ends the connection for all of its threads.
+    pub(super) fn close(&self) {
+        // Fails only when it has ended.
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+
+    pub(super) fn send(&mut self, kind: Kind, realm: u32, payload: &[u8]) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        realm_vmm::control::frame::write(kind, realm, 0, payload, &mut bytes);
+        self.stream.write_all(&bytes)
+    }
+
+    pub(super) fn say(&mut self, kind: Kind, what: &impl Serialize) -> io::Result<()> {
+        self.send(kind, 0, &serde_json::to_vec(what)?)
+    }
+
+    /// The next frame; `None` at the end.
+    pub(super) fn next(&mut self) -> io::Result<Option<Frame>> {
+        let mut bytes = vec![0; 64 << 10];
+        loop {
+            let frame = self.frames.take();
+            if let Some(frame) = frame.map_err(io::Error::other)? {
+                return Ok(Some(frame));
+            }
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Ok(None),
+                Ok(read) => self.frames.push(&bytes[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Takes a payload apart.
+pub(super) fn parse<T: DeserializeOwned>(frame: &Frame) -> io::Result<T> {
+    serde_json::from_slice(&frame.payload).map_err(io::Error::other)
+}

@@ -1,0 +1,125 @@
+//! The thread that reads the channel, and the one that serves disks.
+
+use std::io::Read;
+use std::sync::mpsc::{Receiver, Sender};
+
+use realm_vmm::control::block::Transfer;
+use realm_vmm::control::message::{Event, Reply};
+use realm_vmm::control::{Frame, FrameReader, Kind, VERSION};
+
+use super::{Hello, Shared, Stopped};
+use crate::screen::printable;
+
+/// A request of a realm's disk: realm, disk, what it wants.
+pub(super) type Wanted = (u32, u8, Transfer);
+
+impl Shared {
+    /// Reads the channel to its end.
+    pub(super) fn listen(&self, mut reader: impl Read, transfers: &Sender<Wanted>) {
+        let mut frames = FrameReader::default();
+        let mut bytes = vec![0; 64 << 10];
+        let why = 'channel: loop {
+            match reader.read(&mut bytes) {
+                Ok(0) => break "the machine has ended".to_owned(),
+                Ok(read) => frames.push(&bytes[..read]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => break format!("lost the machine: {error}"),
+            }
+            loop {
+                match frames.take() {
+                    Ok(Some(frame)) => {
+                        if let Err(why) = self.dispatch(frame, transfers) {
+                            break 'channel why;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(error) => break 'channel error.to_string(),
+                }
+            }
+        };
+        self.state().gone.get_or_insert(why);
+        self.consoles.close_all();
+        self.changed.notify_all();
+    }
+
+    /// Gives a frame to whom it concerns; an error is the end of the channel.
+    fn dispatch(&self, frame: Frame, transfers: &Sender<Wanted>) -> Result<(), String> {
+        let Frame {
+            kind,
+            stream,
+            realm,
+            payload,
+        } = frame;
+        match kind {
+            Kind::Reply => {
+                let reply: Reply = parse(&payload, "reply")?;
+                if let Some(waiting) = self.state().replies.get_mut(&reply.id) {
+                    *waiting = Some(reply.result);
+                }
+                self.changed.notify_all();
+            }
+            Kind::Event => self.event(parse(&payload, "event")?)?,
+            Kind::Console => self.consoles.push(realm, stream, &payload),
+            Kind::Block => match Transfer::decode(&payload) {
+                // The thread that serves them lives as long as this one.
+                Some(transfer) => drop(transfers.send((realm, stream, transfer))),
+                None => return Err("the host asks for a transfer that is none".to_owned()),
+            },
+            // No realm of the tool has a network device.
+            Kind::Network => {}
+            Kind::Request | Kind::Contents => {
+                return Err(format!("the host sends a frame of kind {kind:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Hello { version, .. } if version != VERSION => {
+                return Err(format!(
+                    "the hypervisor speaks version {version} of the control protocol, this tool version {VERSION}; build both \
+                     from the same source"
+                ));
+            }
+            Event::Hello { pes, free, rmi, .. } => {
+                let rmi = printable(&rmi);
+                self.state().hello = Some(Hello { pes, free, rmi });
+            }
+            Event::Failed { error } => {
+                return Err(format!("the host failed: {}", printable(&error)));
+            }
+            Event::Stopped {
+                realm,
+                outcome,
+                error,
+            } => {
+                let error = error.as_deref().map(printable);
+                self.state()
+                    .stopped
+                    .insert(realm, Stopped { outcome, error });
+                self.consoles.close(realm);
+            }
+        }
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Serves requests of disks until the channel ends.
+    pub(super) fn serve_disks(&self, wanted: &Receiver<Wanted>) {
+        for (realm, stream, transfer) in wanted {
+            let answer = self.disks.serve(realm, stream, &transfer);
+            if self
+                .send(Kind::Block, realm, stream, &answer.encode())
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+fn parse<'a, T: serde::Deserialize<'a>>(payload: &'a [u8], what: &str) -> Result<T, String> {
+    serde_json::from_slice(payload)
+        .map_err(|error| format!("the host's {what} cannot be understood: {error}"))
+}

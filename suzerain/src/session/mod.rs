@@ -1,0 +1,383 @@
+//! The tool's end of the control channel: calls of the host in the machine, and what comes by itself.
+//!
+//! The protocol is [`realm_vmm::control`]. A thread reads the channel and gives everything to whom it concerns: replies to
+//! who waits for them, console bytes to the [`Consoles`], requests of disks to the thread that serves the [`Disks`]. It never
+//! writes, so that a host that does not read cannot stop it.
+
+pub(crate) mod boot;
+mod consoles;
+mod disk;
+mod listen;
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use realm_vmm::control::message::{Answer, Call, Request, Spec, Status};
+use realm_vmm::control::{Kind, frame, message};
+use realm_vmm::report::{GranuleReport, Outcome, Report};
+
+pub(crate) use self::consoles::{Consoles, Sink};
+pub(crate) use self::disk::Disk;
+use self::disk::Disks;
+use crate::blueprint::Contents;
+use crate::failure::Failure;
+
+/// Bytes of a realm's memory in a frame.
+pub(crate) const PIECE: usize = 64 << 10;
+/// Console bytes in a frame.
+const INPUT: usize = 4 << 10;
+/// How often who waits looks whether somebody wants to stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What a host says of itself.
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// Physical PEs.
+    pub(crate) pes: u32,
+    /// Bytes of memory that realms can have.
+    pub(crate) free: u64,
+    /// The monitor's RMI version.
+    pub(crate) rmi: String,
+}
+
+/// How a realm stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stopped {
+    /// How.
+    pub(crate) outcome: Outcome,
+    /// Why, if badly.
+    pub(crate) error: Option<String>,
+}
+
+/// All realms of a machine.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Listing {
+    /// In order of their numbers.
+    pub(crate) realms: Vec<Status>,
+    /// The host's account, over all realms that there are and were.
+    pub(crate) granules: GranuleReport,
+    /// Physical PEs that run vCPUs.
+    pub(crate) pes: u32,
+    /// Bytes of memory that no realm has.
+    pub(crate) free: u64,
+}
+
+/// The tool's end of a control channel.
+#[derive(Clone)]
+pub(crate) struct Session(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    writer: Mutex<Box<dyn Write + Send>>,
+    requests: AtomicU64,
+    consoles: Consoles,
+    disks: Disks,
+}
+
+#[derive(Default)]
+struct State {
+    hello: Option<Hello>,
+    /// Requests that somebody waits for; `Some` once the reply is there.
+    replies: HashMap<u64, Option<message::Outcome>>,
+    stopped: BTreeMap<u32, Stopped>,
+    /// Why nothing will come any more.
+    gone: Option<String>,
+    deadline: Option<(Instant, String)>,
+}
+
+impl Session {
+    /// A session on a channel. Its threads end with the channel.
+    pub(crate) fn new(
+        reader: impl Read + Send + 'static,
+        writer: impl Write + Send + 'static,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            writer: Mutex::new(Box::new(writer)),
+            requests: AtomicU64::new(0),
+            consoles: Consoles::default(),
+            disks: Disks::default(),
+        });
+        let (transfers, wanted) = mpsc::channel();
+        let serving = shared.clone();
+        thread::spawn(move || serving.serve_disks(&wanted));
+        let listening = shared.clone();
+        thread::spawn(move || listening.listen(reader, &transfers));
+        Self(shared)
+    }
+
+    /// Waits for no answer after this; `why` is the line of the failure then.
+    pub(crate) fn set_deadline(&self, deadline: Option<(Instant, String)>) {
+        self.0.state().deadline = deadline;
+        self.0.changed.notify_all();
+    }
+
+    /// Waits for the host to say that it is there.
+    ///
+    /// # Errors
+    ///
+    /// When it speaks another version of the protocol, or is gone.
+    pub(crate) fn hello(&self) -> Result<Hello, Failure> {
+        self.0.wait(|state| state.hello.clone())
+    }
+
+    /// Why the channel is of no use any more, if it is not.
+    pub(crate) fn gone(&self) -> Option<String> {
+        self.0.state().gone.clone()
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// When the host refuses, or is gone.
+    pub(crate) fn call(&self, call: Call) -> Result<Answer, Failure> {
+        let id = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let payload = serde_json::to_vec(&Request { id, call })
+            .map_err(|error| Failure::machine(format!("cannot say it: {error}")))?;
+        self.0.state().replies.insert(id, None);
+        let reply = self
+            .0
+            .send(Kind::Request, 0, 0, &payload)
+            .and_then(|()| self.0.wait(|state| state.replies.get_mut(&id)?.take()));
+        self.0.state().replies.remove(&id);
+        match reply? {
+            message::Outcome::Ok(answer) => Ok(answer),
+            message::Outcome::Error(error) => Err(Failure::machine(error)),
+        }
+    }
+
+    fn done(&self, call: Call) -> Result<(), Failure> {
+        match self.call(call)? {
+            Answer::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Begins a realm and returns its number.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub(crate) fn create(&self, name: &str, spec: Spec) -> Result<u32, Failure> {
+        let name = name.to_owned();
+        match self.call(Call::Create { name, spec })? {
+            Answer::Created { realm } => Ok(realm),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Puts bytes into the memory of a realm that is being made.
+    ///
+    /// # Errors
+    ///
+    /// When the channel is gone. What is wrong with the contents, [`activate`](Self::activate) says.
+    pub(crate) fn contents(&self, realm: u32, ipa: u64, bytes: &[u8]) -> Result<(), Failure> {
+        let mut payload = Vec::with_capacity(8 + bytes.len());
+        payload.extend_from_slice(&ipa.to_le_bytes());
+        payload.extend_from_slice(bytes);
+        self.0.send(Kind::Contents, realm, 0, &payload)
+    }
+
+    /// Puts everything into a realm's memory that is there from the start; `progress` is told how many bytes are over.
+    ///
+    /// # Errors
+    ///
+    /// When the channel is gone, or somebody interrupts.
+    pub(crate) fn upload(
+        &self,
+        realm: u32,
+        contents: &[Contents],
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), Failure> {
+        let mut over = 0;
+        for (ipa, bytes) in contents.iter().flat_map(Contents::pieces) {
+            if xtask::child::interrupted() {
+                return Err(Failure::interrupted());
+            }
+            self.contents(realm, ipa, bytes)?;
+            over += bytes.len() as u64;
+            progress(over);
+        }
+        Ok(())
+    }
+
+    /// Completes a realm and returns its initial measurement in hexadecimal.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub(crate) fn activate(&self, realm: u32) -> Result<String, Failure> {
+        match self.call(Call::Activate { realm })? {
+            Answer::Activated { rim, .. } => Ok(rim),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Lets an active realm run.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub(crate) fn start(&self, realm: u32) -> Result<(), Failure> {
+        self.done(Call::Start { realm })
+    }
+
+    /// Ends a realm whatever it does.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub(crate) fn stop(&self, realm: u32) -> Result<(), Failure> {
+        self.done(Call::Stop { realm })
+    }
+
+    /// Takes a realm apart that has stopped, and forgets what is kept for it here.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub(crate) fn remove(&self, realm: u32) -> Result<Report, Failure> {
+        match self.call(Call::Remove { realm })? {
+            Answer::Removed { report } => {
+                self.0.consoles.forget(realm);
+                self.0.disks.forget(realm);
+                self.0.state().stopped.remove(&realm);
+                Ok(*report)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// All realms.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub(crate) fn list(&self) -> Result<Listing, Failure> {
+        match self.call(Call::List)? {
+            Answer::Realms {
+                realms,
+                granules,
+                pes,
+                free,
+            } => Ok(Listing {
+                realms,
+                granules,
+                pes,
+                free,
+            }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes all realms apart and switches the machine off.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub(crate) fn shutdown(&self) -> Result<(), Failure> {
+        self.done(Call::Shutdown)
+    }
+
+    /// Waits until a realm has stopped.
+    ///
+    /// # Errors
+    ///
+    /// When the deadline passes, somebody interrupts, or the host is gone.
+    pub(crate) fn wait_stopped(&self, realm: u32) -> Result<Stopped, Failure> {
+        self.0.wait(|state| state.stopped.get(&realm).cloned())
+    }
+
+    /// Whether a realm has stopped, and how.
+    pub(crate) fn stopped(&self, realm: u32) -> Option<Stopped> {
+        self.0.state().stopped.get(&realm).cloned()
+    }
+
+    /// What realms print.
+    pub(crate) fn consoles(&self) -> &Consoles {
+        &self.0.consoles
+    }
+
+    /// Types bytes on a console of a realm.
+    ///
+    /// # Errors
+    ///
+    /// When the channel is gone.
+    pub(crate) fn input(&self, realm: u32, stream: u8, bytes: &[u8]) -> Result<(), Failure> {
+        bytes
+            .chunks(INPUT)
+            .try_for_each(|piece| self.0.send(Kind::Console, realm, stream, piece))
+    }
+
+    /// Makes this file the realm's disk of that number. Before the realm starts.
+    pub(crate) fn add_disk(&self, realm: u32, stream: u8, disk: Disk) {
+        self.0.disks.add(realm, stream, disk);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn send(&self, kind: Kind, realm: u32, stream: u8, payload: &[u8]) -> Result<(), Failure> {
+        let mut bytes = Vec::with_capacity(frame::HEADER + payload.len());
+        frame::write(kind, realm, stream, payload, &mut bytes);
+        let mut writer = lock(&self.writer);
+        writer
+            .write_all(&bytes)
+            .and_then(|()| writer.flush())
+            .map_err(|error| {
+                let why = self.state().gone.clone();
+                Failure::machine(why.unwrap_or_else(|| format!("lost the machine: {error}")))
+            })
+    }
+
+    /// Waits until `ready` finds something.
+    fn wait<T>(&self, mut ready: impl FnMut(&mut State) -> Option<T>) -> Result<T, Failure> {
+        let mut state = self.state();
+        loop {
+            if let Some(found) = ready(&mut state) {
+                return Ok(found);
+            }
+            if xtask::child::interrupted() {
+                return Err(Failure::interrupted());
+            }
+            if let Some(why) = &state.gone {
+                return Err(Failure::machine(why.clone()));
+            }
+            if let Some((deadline, why)) = &state.deadline
+                && Instant::now() >= *deadline
+            {
+                return Err(Failure::timeout(why.clone()));
+            }
+            state = self
+                .changed
+                .wait_timeout(state, LOOK)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
+/// A lock, also after a thread panicked that held it: what it protects is whole between any two statements.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unexpected(answer: &Answer) -> Failure {
+    Failure::machine(format!(
+        "the host answers something else than was asked: {answer:?}"
+    ))
+}

@@ -1,0 +1,165 @@
+//! Where a realm comes from: the demo guest, an image, or a Linux.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use realm_vmm::control::message::Device;
+use realm_vmm::linux::Linux;
+use xtask::Progress;
+
+use crate::blueprint::{Blueprint, Contents};
+use crate::debian;
+use crate::failure::Failure;
+use crate::options::RealmOptions;
+use crate::prepare;
+use crate::session::Disk;
+
+/// The console of a realm's PL011: the kernel's own.
+pub(crate) const KERNEL: u8 = 0;
+/// The consoles of a command: hvc0, hvc1, hvc2.
+pub(crate) const OUTPUT: u8 = 1;
+pub(crate) const ERRORS: u8 = 2;
+pub(crate) const STATUS: u8 = 3;
+
+/// The kernel's command line, before what the user adds.
+const COMMAND_LINE: &str = "console=ttyAMA0";
+
+/// The realm of the image or the kernel that the user names; `None` for the demo guest, which has to be built.
+///
+/// # Errors
+///
+/// Bad files, and a kernel that cannot be had.
+pub(crate) fn named(
+    options: &RealmOptions,
+    progress: &dyn Progress,
+) -> Result<Option<Blueprint>, Failure> {
+    if let Some(path) = &options.image {
+        let image = prepare::read_image(path, options.memory())?;
+        return Ok(Some(raw(options, image)));
+    }
+    let Some(path) = &options.kernel else {
+        return Ok(None);
+    };
+    let initrd = options.initrd.as_deref().map(|path| read("initrd", path));
+    let mut initrd = initrd.transpose()?;
+    let kernel = if options.is_debian() {
+        let debian = debian::kernel(progress)?;
+        progress.note(&format!(
+            "Linux {} of Debian {}",
+            debian.release, debian.suite
+        ));
+        if initrd.is_none() {
+            let exec = options.exec.as_deref();
+            let wanted = debian::Options { exec, files: &[] };
+            initrd = Some(debian::initramfs(&debian, &wanted)?);
+        }
+        read("kernel", &debian.image)?
+    } else {
+        read("kernel", path)?
+    };
+    linux(options, &kernel, initrd.as_deref()).map(Some)
+}
+
+/// A Linux in its place, with its device tree.
+fn linux(
+    options: &RealmOptions,
+    kernel: &[u8],
+    initrd: Option<&[u8]>,
+) -> Result<Blueprint, Failure> {
+    let mut devices = Vec::new();
+    let mut disks = Vec::new();
+    let mut words = vec![COMMAND_LINE.to_owned()];
+    if options.exec.is_some() {
+        devices.extend([Device::Console, Device::Console, Device::Console]);
+    }
+    if let Some(path) = &options.disk {
+        let disk = Disk::open(path, options.read_only)?;
+        devices.push(Device::Disk {
+            sectors: disk.sectors(),
+            read_only: disk.read_only(),
+        });
+        disks.push(disk);
+    }
+    devices.push(Device::Entropy { seed: seed()? });
+    words.extend(options.append.clone());
+    let command_line = words.join(" ");
+    let placed = Linux {
+        kernel,
+        initrd,
+        command_line: &command_line,
+        vcpus: usize::try_from(options.vcpus).unwrap_or(usize::MAX),
+        memory: options.memory(),
+        virtio: devices.len(),
+        seed: None,
+    }
+    .place()
+    .map_err(|error| Failure::input(format!("--kernel: {error}")))?;
+    let contents = placed.segments().into_iter().map(|segment| Contents {
+        ipa: segment.ipa,
+        bytes: segment.bytes.to_vec(),
+    });
+    let contents = contents.collect();
+    Ok(Blueprint {
+        vcpus: options.vcpus,
+        memory: options.memory(),
+        sve_bits: options.sve,
+        contents,
+        entry: placed.entry(),
+        arguments: placed.arguments(),
+        lines: false,
+        devices,
+        disks,
+    })
+}
+
+/// What the realm's source of entropy starts with. It is no part of the measurement.
+fn seed() -> Result<[u64; 4], Failure> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| Failure::machine(format!("no entropy for the realm: {error}")))?;
+    let (words, _) = bytes.as_chunks();
+    Ok(std::array::from_fn(|index| {
+        u64::from_le_bytes(words[index])
+    }))
+}
+
+fn read(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    prepare::check_file(what, path)?;
+    fs::read(path).map_err(|error| {
+        let shown = path.display();
+        Failure::input(format!("cannot read the {what} {shown}: {error}"))
+    })
+}
+
+/// The realm of the demo guest's image.
+///
+/// # Errors
+///
+/// When the realm is too small for it.
+pub(crate) fn demo(options: &RealmOptions, image: Vec<u8>) -> Result<Blueprint, Failure> {
+    let blueprint = raw(options, image);
+    if blueprint.length() > blueprint.memory {
+        return Err(Failure::input("--memory is too small for the demo guest"));
+    }
+    Ok(blueprint)
+}
+
+/// Refuses a realm that its host measured to be another one.
+///
+/// # Errors
+///
+/// When the measurements differ.
+pub(crate) fn check_rim(expected: &str, found: &str) -> Result<(), Failure> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "the realm measured {found}, not {expected}: its host built something else than it was given"
+    )))
+}
+
+fn raw(options: &RealmOptions, image: Vec<u8>) -> Blueprint {
+    Blueprint::raw(options.vcpus, options.memory(), options.sve, image)
+}

@@ -1,0 +1,210 @@
+//! Machines that stay up, as a user drives them: on the in-process machine, with an image that is built from nothing.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A user with a runtime folder of their own, and one machine at most.
+struct User {
+    folder: TempDir,
+}
+
+impl User {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        // What is measured and loaded; the in-process machine runs the demo guest's program whatever it is.
+        fs::write(folder.path().join("image"), vec![1; 100_000]).unwrap();
+        Self { folder }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_suzerain"))
+            .args(arguments)
+            .env("XDG_RUNTIME_DIR", self.folder.path())
+            .env_remove("SUZERAIN_MACHINE")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// A command that must succeed, and its standard output.
+    fn good(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.good(&[arguments, &["--json"]].concat())).unwrap()
+    }
+
+    /// A command that must fail with that exit code, and its error.
+    fn bad(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        let errors: Vec<_> = stderr
+            .lines()
+            .filter(|line| line.starts_with("error: "))
+            .collect();
+        assert_eq!(errors.len(), 1, "{stderr}");
+        errors[0].to_owned()
+    }
+
+    fn create(&self, name: &str) -> Value {
+        let image = self.folder.path().join("image");
+        let image = image.to_str().unwrap();
+        self.json(&["create", name, "--image", image, "--vcpus", "2"])
+    }
+
+    /// What `ps` says of a realm, once it is `state`.
+    fn when(&self, name: &str, state: &str) -> Value {
+        let end = Instant::now() + Duration::from_secs(120);
+        loop {
+            let realms = self.json(&["ps"])["realms"].clone();
+            let realm = realms
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|realm| realm["name"] == name);
+            if let Some(realm) = realm.filter(|realm| realm["state"] == state) {
+                return realm.clone();
+            }
+            assert!(Instant::now() < end, "{name} is never {state}: {realms}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        // Most tests have taken it down.
+        self.run(&["down"]);
+    }
+}
+
+const UP: [&str; 6] = ["up", "--machine", "model", "--memory", "1G", "--cpus"];
+
+#[test]
+fn realms_live_in_a_machine_that_stays_up() {
+    let user = User::new();
+    let up = user.json(&[&UP[..], &["2"]].concat());
+    assert_eq!(
+        (up["machine"].as_str(), up["pes"].as_u64()),
+        (Some("default"), Some(2))
+    );
+    assert!(user.bad(&[&UP[..], &["2"]].concat(), 2).contains("down"));
+
+    let one = user.create("one");
+    let two = user.create("two");
+    assert_eq!(
+        (one["realm"].as_u64(), two["realm"].as_u64()),
+        (Some(1), Some(2))
+    );
+    assert_eq!(one["rim"], two["rim"]);
+    let image = user.folder.path().join("image");
+    let image = image.to_str().unwrap();
+    let measured = user.json(&["measure", "--image", image, "--vcpus", "2"]);
+    assert_eq!(measured["rim"], one["rim"]);
+    assert!(
+        user.bad(&["create", "one", "--image", image], 2)
+            .contains("already")
+    );
+    user.when("two", "active");
+
+    user.good(&["start", "one"]);
+    let stopped = user.when("one", "stopped");
+    assert_eq!(stopped["outcome"], "ok");
+    assert!(stopped["exits"]["psci"].as_u64().unwrap() > 0);
+    let log = user.good(&["logs", "--follow", "1"]);
+    assert!(log.contains("[vcpu 0] demo: done"), "{log}");
+    assert!(user.bad(&["console", "one"], 2).contains("logs one"));
+    let table = user.good(&["ps"]);
+    assert!(
+        table.contains("stopped (ok)") && table.contains("active"),
+        "{table}"
+    );
+
+    let details = user.json(&["inspect", "one"]);
+    assert_eq!(details["rim"], one["rim"]);
+    assert_eq!(details["recs"].as_array().unwrap().len(), 2);
+    assert!(!details["map"].as_array().unwrap().is_empty());
+    let text = user.good(&["inspect", "one"]);
+    assert!(
+        text.contains("RIPAS") && text.contains("0x40000000"),
+        "{text}"
+    );
+    let rim = one["rim"].as_str().unwrap();
+    let attested = user.json(&["attest", "one", "--rim", rim]);
+    assert_eq!(attested["verified"], true, "{attested}");
+    assert!(user.bad(&["attest", "two"], 2).contains("token"));
+
+    let report: Value = serde_json::from_str(&user.good(&["rm", "one", "--json"])).unwrap();
+    assert_eq!(report["outcome"], "ok");
+    assert_eq!(
+        report["granules"]["delegated"],
+        report["granules"]["returned"]
+    );
+    user.good(&["rm", "two"]);
+    let listing = user.json(&["ps"]);
+    assert_eq!(listing["realms"].as_array().unwrap().len(), 0);
+    assert_eq!(
+        listing["granules"]["delegated"],
+        listing["granules"]["returned"]
+    );
+    user.good(&["down"]);
+    assert!(user.bad(&["ps"], 2).contains("suzerain up"));
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let user = User::new();
+    for arguments in [
+        ["ps"].as_slice(),
+        &["start", "x"],
+        &["down"],
+        &["logs", "x"],
+        &["inspect", "x"],
+        &["console", "x"],
+    ] {
+        assert!(
+            user.bad(arguments, 2).contains("suzerain up"),
+            "{arguments:?}"
+        );
+    }
+    assert!(user.bad(&["up", "--name", "a/b"], 2).contains("letters"));
+    assert!(user.bad(&["up", "--cpus", "9"], 2).contains("1 to 8"));
+    assert!(user.bad(&["create", "12"], 2).contains("digits"));
+    user.good(&[&UP[..], &["1"]].concat());
+    for arguments in [["start", "x"], ["inspect", "7"], ["rm", "x"]] {
+        assert!(
+            user.bad(&arguments, 2).contains("suzerain ps"),
+            "{arguments:?}"
+        );
+    }
+    user.create("idle");
+    // Nothing to resume; the host says so.
+    user.bad(&["resume", "idle"], 4);
+    user.good(&["down"]);
+}
+
+#[test]
+fn completions_name_commands_and_options() {
+    let user = User::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = user.good(&["completions", shell]);
+        assert!(
+            script.contains("inspect") && script.contains("vcpus"),
+            "{shell}"
+        );
+        assert!(!script.is_empty());
+    }
+}
