@@ -111,7 +111,7 @@ pub(crate) fn fuzz(workspace: &Workspace, options: &Options) -> Result<(), Error
         let [target] = &targets[..] else {
             return Err(Error::new("--input needs one target").advise("add --target NAME"));
         };
-        let programs = build(workspace)?;
+        let programs = build(workspace, &targets)?;
         return reproduce(&programs, target, input);
     }
     let share = options.seconds / targets.len() as u64;
@@ -119,7 +119,7 @@ pub(crate) fn fuzz(workspace: &Workspace, options: &Options) -> Result<(), Error
         let advice = format!("give at least --seconds {}", targets.len());
         return Err(Error::new("no second for each target").advise(advice));
     }
-    let programs = build(workspace)?;
+    let programs = build(workspace, &targets)?;
     let mut outcomes = Vec::new();
     for target in targets {
         let outcome = search(workspace, &programs, target, share)?;
@@ -216,8 +216,8 @@ fn chosen(known: &[String], wanted: &[String]) -> Result<Vec<String>, Error> {
     Ok(known.iter().filter(wanted).cloned().collect())
 }
 
-/// Builds all targets; the folder with the programs.
-fn build(workspace: &Workspace) -> Result<PathBuf, Error> {
+/// Builds targets; the folder with the programs.
+fn build(workspace: &Workspace, targets: &[String]) -> Result<PathBuf, Error> {
     Lines.step("building the fuzz targets");
     let version = child::output(Command::new("rustc").arg("-vV"))?;
     let triple = version
@@ -227,7 +227,8 @@ fn build(workspace: &Workspace) -> Result<PathBuf, Error> {
     let folder = workspace.target().join("fuzz/build");
     let mut command = cargo(workspace, "build");
     command
-        .args(["--release", "--quiet", "--package", "fuzz", "--bins"])
+        .args(["--release", "--quiet", "--package", "fuzz"])
+        .args(targets.iter().map(|target| format!("--bin=fuzz-{target}")))
         .args(["--features", "libfuzzer", "--target", triple])
         .env("CARGO_TARGET_DIR", &folder)
         .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
