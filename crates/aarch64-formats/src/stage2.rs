@@ -70,6 +70,8 @@ pub mod field {
     pub const XN: u64 = 1 << 54;
     /// Realm state: the output address is in the Non-secure physical address space.
     pub const NS: u64 = 1 << 55;
+    /// One of the three bits, 58:56, that the hardware ignores in every descriptor, for software to use.
+    pub const SOFTWARE: u64 = 1 << 56;
 }
 
 /// MemAttr\[2:0\] with FEAT_S2FWB.

@@ -11,6 +11,7 @@ impl Registers {
     /// # Panics
     /// If there are more than 17 arguments.
     #[must_use]
+    #[inline]
     pub fn call(function_id: u32, arguments: &[u64]) -> Self {
         let mut registers = Self::default();
         registers.0[0] = u64::from(function_id);

@@ -64,6 +64,12 @@ impl Machine {
         } else {
             4 << (zero & 0xF)
         };
+        // Larger ones than any CPU has are not worth a loop of their own.
+        let zero_block = if zero_block * ZERO_AT_A_TIME > 4096 {
+            0
+        } else {
+            zero_block
+        };
         Self {
             optional: Optional::of(&cpu.ids),
             accelerated: Accelerated::of(&cpu.ids),
@@ -74,6 +80,9 @@ impl Machine {
         }
     }
 }
+
+/// Blocks that are zeroed in one turn of a loop.
+const ZERO_AT_A_TIME: usize = 8;
 
 /// A granule address, checked: what is not a granule of the window is a bug of the caller.
 #[inline]
@@ -125,9 +134,13 @@ impl Platform for Machine {
         let mut at = granule_address(pa);
         let end = at + 4096;
         while at < end {
-            // SAFETY: as for `granule`; the block is at most 2 KiB and lies in the granule.
-            unsafe { asm!("dc zva, {at}", at = in(reg) at, options(nostack, preserves_flags)) };
-            at += self.zero_block as u64;
+            for _ in 0..ZERO_AT_A_TIME {
+                // SAFETY: as for `granule`; so many blocks are at most a granule, and lie in it.
+                unsafe {
+                    asm!("dc zva, {at}", at = in(reg) at, options(nostack, preserves_flags));
+                }
+                at += self.zero_block as u64;
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use cca_abi::{Failed, Outcome};
 use crate::granule::{Delegated, Locked, Rd, Rtt};
 use crate::monitor::Monitor;
 use crate::platform::{Granule, Platform, TlbScope};
-use crate::rtt::{Entry, Walk};
+use crate::rtt::{Entry, GROUP, OTHERS_LIVE, Walk};
 
 struct Plan<'m> {
     rtt: Locked<'m, Delegated>,
@@ -97,21 +97,22 @@ fn commit<P: Platform>(monitor: &Monitor<P>, input: &Input, plan: Plan<'_>) -> O
 
 /// Writes what `parent` means into the entries of a table that is all zero.
 fn fill(words: &Granule, parent: Entry, level: Level) {
-    const UNROLLED: usize = 16;
     if parent == Entry::default() {
         return;
     }
     let first = parent.piece(0, level).0;
-    let step = if parent.is_live() {
-        stage2::entry_size(level)
+    let (step, mark) = if parent.is_live() {
+        (stage2::entry_size(level), OTHERS_LIVE)
     } else {
-        0
+        (0, 0)
     };
     let mut value = first;
-    for chunk in words.as_chunks::<UNROLLED>().0 {
-        for word in chunk {
+    for group in words.as_chunks::<GROUP>().0 {
+        let marked = value | mark;
+        for word in group {
             word.store(value, Relaxed);
             value += step;
         }
+        group[0].store(marked, Relaxed);
     }
 }

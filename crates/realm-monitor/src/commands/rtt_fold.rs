@@ -1,7 +1,5 @@
 //! RMI_RTT_FOLD: a homogeneous table is removed, and its parent entry says the same (RMM specification 1.0-rel0, chapter B4).
 
-use core::sync::atomic::Ordering::Relaxed;
-
 use aarch64_formats::stage2::{self, Level, TABLE_ENTRIES};
 use cca_abi::rmi::rtt_fold::{Condition, Input, Output};
 use cca_abi::{Failed, Outcome};
@@ -94,7 +92,7 @@ fn fold(words: &Granule, count: u16, level: Level, lpa2: bool) -> Option<Entry> 
     if count != 0 && usize::from(count) != TABLE_ENTRIES {
         return None;
     }
-    let first = Entry(words[0].load(Relaxed));
+    let first = Entry::read(&words[0]);
     let step = if first.is_unassigned() {
         0
     } else {
@@ -108,7 +106,7 @@ fn fold(words: &Granule, count: u16, level: Level, lpa2: bool) -> Option<Entry> 
     // Entries with the same state, attributes and RIPAS differ in the address only.
     let mut expected = first.0;
     for word in words {
-        if word.load(Relaxed) != expected {
+        if Entry::read(word).0 != expected {
             return None;
         }
         expected += step;

@@ -8,8 +8,12 @@
 //! | 1 | set: ASSIGNED, the output address is in its usual position; clear: UNASSIGNED |
 //! | 3:2 | RIPAS: 0 EMPTY, 1 RAM (UNASSIGNED only), 2 DESTROYED |
 //!
+//! Bit 56, which the hardware ignores in all words, is a mark that is no part of the entry: see `OTHERS_LIVE`.
+//!
 //! So zero is UNASSIGNED with RIPAS EMPTY, and in the unprotected half of the space, where there is no RIPAS, it is
 //! UNASSIGNED_NS: a table of zeros is what a new realm needs. An entry is *live* if one of the bits 1:0 is set.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use aarch64_formats::stage2::{self, Level, PAGE_LEVEL, field, mem_attr};
 use cca_abi::rmi::Ripas;
@@ -17,7 +21,13 @@ use cca_abi::rmi::Ripas;
 const ASSIGNED: u64 = 1 << 1;
 const RIPAS_SHIFT: u32 = 2;
 const RIPAS_MASK: u64 = 0b11 << RIPAS_SHIFT;
-const LIVE: u64 = field::VALID | ASSIGNED;
+
+/// Entries of a table are looked through in groups of so many.
+pub(crate) const GROUP: usize = 16;
+
+/// In the first entry of a group: another one of the group may be live. Set when one of them becomes live, and left when
+/// it ceases to be, so that a sparse table is looked through a group at a time.
+pub(crate) const OTHERS_LIVE: u64 = field::SOFTWARE;
 
 /// The bits of a descriptor that the host chooses for unprotected memory, beside the address.
 const HOST_ATTRIBUTES: u64 = 0b111 << field::MEM_ATTR_SHIFT | field::S2AP_READ | field::S2AP_WRITE;
@@ -33,6 +43,16 @@ const PRIVATE: u64 = mem_attr::WRITE_BACK << field::MEM_ATTR_SHIFT
 pub struct Entry(pub u64);
 
 impl Entry {
+    /// Set in live entries: one of these bits.
+    pub(crate) const LIVE: u64 = field::VALID | ASSIGNED;
+
+    /// The entry in a word of a table.
+    #[must_use]
+    #[inline]
+    pub fn read(word: &AtomicU64) -> Self {
+        Self(word.load(Relaxed) & !OTHERS_LIVE)
+    }
+
     /// UNASSIGNED with a RIPAS.
     #[must_use]
     #[inline]
@@ -124,7 +144,7 @@ impl Entry {
     #[must_use]
     #[inline]
     pub const fn is_unassigned(self) -> bool {
-        self.0 & LIVE == 0
+        self.0 & Self::LIVE == 0
     }
 
     /// Whether the entry holds a physical address: ASSIGNED, ASSIGNED_NS or TABLE.

@@ -6,4 +6,5 @@ mod scan;
 mod walk;
 
 pub use entry::Entry;
+pub(crate) use entry::{GROUP, OTHERS_LIVE};
 pub use walk::{AddressSpace, Walk};

@@ -5,10 +5,10 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use aarch64_formats::stage2::{self, Level};
 use cca_abi::rmi::Ripas;
 
-use super::{Entry, Walk};
+use super::{Entry, GROUP, OTHERS_LIVE, Walk};
 use crate::granule::{Locked, Rtt};
 use crate::monitor::Monitor;
-use crate::platform::Platform;
+use crate::platform::{Granule, Platform};
 
 impl Walk<'_> {
     /// IPA of the first live entry at or above `ipa` in the table, or of the end of the table if there is none.
@@ -20,13 +20,13 @@ impl Walk<'_> {
         }
         let size = stage2::entry_size(self.level);
         let table = monitor.platform().granule(self.table());
-        let rest = &table[self.index()..stage2::entries(self.level)];
-        let entries = if self.count(monitor) == 0 {
-            rest.len()
+        let end = stage2::entries(self.level);
+        let live = if self.count(monitor) == 0 {
+            end
         } else {
-            first_live(rest)
+            first_live(table, self.index(), end)
         };
-        (ipa & !(size - 1)) + entries as u64 * size
+        (ipa & !(size - 1)) + (live - self.index()) as u64 * size
     }
 
     /// The end of the range from `base` on in which every entry of the table passes `include`, but not beyond `top`,
@@ -44,7 +44,7 @@ impl Walk<'_> {
         let mut at = base & !(size - 1);
         let rest = &platform.granule(self.table())[self.index()..stage2::entries(self.level)];
         for word in rest {
-            if at >= top || !include(Entry(word.load(Relaxed))) {
+            if at >= top || !include(Entry::read(word)) {
                 break;
             }
             at += size;
@@ -86,23 +86,70 @@ impl Locked<'_, Rtt> {
             && self
                 .words(platform)
                 .iter()
-                .any(|word| in_use(Entry(word.load(Relaxed))))
+                .any(|word| in_use(Entry::read(word)))
     }
 }
 
-/// Index of the first live entry, or the number of entries if none is live.
-fn first_live(entries: &[AtomicU64]) -> usize {
-    let is_live = |word: &AtomicU64| Entry(word.load(Relaxed)).is_live();
-    // Most of a sparse table is passed sixteen entries at a time.
-    let (chunks, _) = entries.as_chunks::<16>();
-    let passed = 16
-        * chunks
-            .iter()
-            .take_while(|chunk| {
-                let all = chunk.iter().fold(0, |all, word| all | word.load(Relaxed));
-                !Entry(all).is_live()
-            })
-            .count();
-    let found = entries[passed..].iter().position(is_live);
-    found.map_or(entries.len(), |index| passed + index)
+/// Index of the first live entry from `from` on, or `end` if none is live in front of it. Both are in the table, and `end`
+/// is the end of a group.
+fn first_live(table: &Granule, from: usize, end: usize) -> usize {
+    const ANY: u64 = Entry::LIVE | OTHERS_LIVE;
+    let live = |word: &AtomicU64| Entry::read(word).is_live();
+    let mut at = from;
+    for group in table[..end]
+        .as_chunks::<GROUP>()
+        .0
+        .iter()
+        .skip(from / GROUP)
+    {
+        // Only the first group is not looked through from its beginning.
+        if group[0].load(Relaxed) & ANY != 0
+            && let Some(found) = group[at % GROUP..].iter().position(live)
+        {
+            return at + found;
+        }
+        at = at / GROUP * GROUP + GROUP;
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIVE: u64 = 1;
+
+    #[test]
+    fn the_first_live_entry_is_found_wherever_it_is() {
+        for live in [0, 1, 15, 16, 17, 255, 496, 511] {
+            let table = [const { AtomicU64::new(4) }; 512];
+            table[live].fetch_or(LIVE, Relaxed);
+            if live % GROUP != 0 {
+                table[live / GROUP * GROUP].fetch_or(OTHERS_LIVE, Relaxed);
+            }
+            for from in 0..512 {
+                let expected = if from <= live { live } else { 512 };
+                assert_eq!(
+                    first_live(&table, from, 512),
+                    expected,
+                    "{live} from {from}"
+                );
+                let end = from.next_multiple_of(GROUP);
+                let expected = if from <= live && live < end {
+                    live
+                } else {
+                    end
+                };
+                assert_eq!(first_live(&table, from, end), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_that_was_left_behind_hides_nothing() {
+        let table = [const { AtomicU64::new(OTHERS_LIVE) }; 512];
+        assert_eq!(first_live(&table, 3, 512), 512);
+        table[500].store(LIVE, Relaxed);
+        assert_eq!(first_live(&table, 3, 512), 500);
+    }
 }

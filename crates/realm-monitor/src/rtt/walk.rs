@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use aarch64_formats::stage2::{self, Level};
 
-use super::Entry;
+use super::{Entry, GROUP, OTHERS_LIVE};
 use crate::granule::{GRANULE_SIZE, Locked, Rtt};
 use crate::monitor::Monitor;
 use crate::platform::Platform;
@@ -114,7 +114,7 @@ impl<'m> Walk<'m> {
         let mut table = space.root + (first >> 9) * GRANULE_SIZE;
         let mut index = first as usize % stage2::TABLE_ENTRIES;
         loop {
-            let entry = Entry(platform.granule(table)[index].load(Relaxed));
+            let entry = Entry::read(&platform.granule(table)[index]);
             if level >= target || !entry.is_table(level) {
                 return Self {
                     lock,
@@ -169,7 +169,7 @@ impl<'m> Walk<'m> {
     #[must_use]
     #[inline]
     pub fn entry_at(&self, platform: &impl Platform, index: usize) -> Entry {
-        Entry(platform.granule(self.table)[index].load(Relaxed))
+        Entry::read(&platform.granule(self.table)[index])
     }
 
     /// Replaces the entry. Everything stored before is visible to whoever translates with it; the caller tells the
@@ -183,14 +183,25 @@ impl<'m> Walk<'m> {
     /// Replaces the entry at another index of the table.
     #[inline]
     pub fn set_at(&self, platform: &impl Platform, index: usize, entry: Entry) {
-        platform.granule(self.table)[index].store(entry.0, Release);
+        let table = platform.granule(self.table);
+        let group = &table[index / GROUP * GROUP..][..GROUP];
+        let first = group[0].load(Relaxed);
+        let at = index % GROUP;
+        if at == 0 {
+            group[0].store(entry.0 | first & OTHERS_LIVE, Release);
+        } else {
+            group[at].store(entry.0, Release);
+            if entry.is_live() && first & OTHERS_LIVE == 0 {
+                group[0].store(first | OTHERS_LIVE, Relaxed);
+            }
+        }
     }
 
-    /// Replaces the entry and those that follow it, `count` in all.
+    /// Replaces the entry and those that follow it, `count` in all, which are UNASSIGNED and stay so.
     #[inline]
     pub fn fill(&self, platform: &impl Platform, count: usize, entry: Entry) {
         for word in &platform.granule(self.table)[self.index..][..count] {
-            word.store(entry.0, Release);
+            word.store(entry.0 | word.load(Relaxed) & OTHERS_LIVE, Release);
         }
     }
 
