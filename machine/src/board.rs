@@ -1,7 +1,7 @@
 //! Everything that the processing elements of a machine share: memory, the protection table, time, interrupts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::clock::Clock;
 use crate::guests::Guests;
@@ -10,18 +10,58 @@ use crate::memory::{GRANULE_SIZE, Memory, Page};
 use crate::protection::{Geometry, Gpi, PhysicalAddressSpace, ProtectionFault, ProtectionTable};
 use crate::storage::Storage;
 
-/// What one processing element is to the others.
+/// What one processing element is to the others. On cache lines of its own: the others look only when they have to.
+#[repr(align(128))]
 pub(crate) struct Pe {
     /// Its interrupts.
     pub(crate) lines: Lines,
-    /// Held for each memory access: an invalidation waits for it, as hardware waits for accesses under way.
-    access: Mutex<()>,
+    /// Odd during a memory access, and different for the next one: an invalidation waits for an access that is under
+    /// way, as on hardware. A processing element makes one access at a time.
+    accesses: AtomicU64,
 }
 
 impl Pe {
+    fn new() -> Self {
+        Self {
+            lines: Lines::new(),
+            accesses: AtomicU64::new(0),
+        }
+    }
+
     /// An access begins. It ends when the guard is dropped.
-    pub(crate) fn access(&self) -> MutexGuard<'_, ()> {
-        self.access.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn access(&self) -> UnderWay<'_> {
+        let before = self.accesses.load(Ordering::Relaxed);
+        debug_assert!(before.is_multiple_of(2), "two accesses at a time");
+        // In the order of all such operations: whoever settles later sees it, or this access sees what was changed
+        // before.
+        self.accesses.swap(before + 1, Ordering::SeqCst);
+        UnderWay {
+            accesses: &self.accesses,
+            after: before + 2,
+        }
+    }
+
+    /// Returns when the access that was under way, if one was, has ended.
+    fn settle(&self) {
+        let seen = self.accesses.load(Ordering::SeqCst);
+        if seen.is_multiple_of(2) {
+            return;
+        }
+        while self.accesses.load(Ordering::Acquire) == seen {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// An access that is under way.
+pub(crate) struct UnderWay<'p> {
+    accesses: &'p AtomicU64,
+    after: u64,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.accesses.store(self.after, Ordering::Release);
     }
 }
 
@@ -75,12 +115,7 @@ impl Board {
         Self {
             memory: Memory::new(banks),
             clock,
-            pes: (0..pes)
-                .map(|_| Pe {
-                    lines: Lines::new(),
-                    access: Mutex::new(()),
-                })
-                .collect(),
+            pes: (0..pes).map(|_| Pe::new()).collect(),
             guests: Guests::default(),
             failure: OnceLock::new(),
             protection: (level0, level1),
@@ -122,8 +157,31 @@ impl Board {
     ///
     /// If the walk of the protection table fails, which stops a machine.
     pub(crate) fn page(&self, pa: u64, space: PhysicalAddressSpace) -> Result<&Page, NoAccess> {
+        self.check(pa, space)?;
+        self.memory.page(pa).ok_or(NoAccess::NoMemory)
+    }
+
+    /// The page at `pa` for an access in `space`, if anybody has touched it: otherwise it reads as zero.
+    ///
+    /// # Errors
+    ///
+    /// As [`Board::page`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Board::page`].
+    pub(crate) fn touched(
+        &self,
+        pa: u64,
+        space: PhysicalAddressSpace,
+    ) -> Result<Option<&Page>, NoAccess> {
+        self.check(pa, space)?;
+        Ok(self.memory.touched(pa))
+    }
+
+    fn check(&self, pa: u64, space: PhysicalAddressSpace) -> Result<(), NoAccess> {
         match self.table().check(pa, space) {
-            Ok(()) => self.memory.page(pa).ok_or(NoAccess::NoMemory),
+            Ok(()) => Ok(()),
             Err(ProtectionFault::Denied { gpi }) => Err(NoAccess::Protected(gpi)),
             Err(fault) => panic!("the protection table is wrong at {pa:#x}: {fault:?}"),
         }
@@ -146,9 +204,8 @@ impl Board {
 
     /// Returns when every access that was under way has ended.
     pub(crate) fn settle(&self) {
-        for pe in &self.pes {
-            drop(pe.access());
-        }
+        fence(Ordering::SeqCst);
+        self.pes.iter().for_each(Pe::settle);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A processing element as the realm monitor drives it.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use realm_monitor::platform::{Exception, ProcessingElement, RecContext, Stage2};
@@ -14,15 +15,16 @@ use crate::guests::Identity;
 ///
 /// It keeps as much of a realm's context to itself as it may, until it is told to save it: a monitor that looks at
 /// a register before that sees an old value, as it would on hardware.
-pub(crate) struct Element {
-    board: Arc<Board>,
+pub(crate) struct Element<B> {
+    board: B,
     index: usize,
-    kept: Option<(Identity, State)>,
+    // Most calls are not about a realm's context, and do not carry room for one around.
+    kept: Option<Box<(Identity, State)>>,
 }
 
-impl Element {
+impl<B: Borrow<Arc<Board>>> Element<B> {
     /// Processing element `index` of the board.
-    pub(crate) fn new(board: Arc<Board>, index: usize) -> Self {
+    pub(crate) fn new(board: B, index: usize) -> Self {
         Self {
             board,
             index,
@@ -31,12 +33,13 @@ impl Element {
     }
 }
 
-impl ProcessingElement for Element {
+impl<B: Borrow<Arc<Board>>> ProcessingElement for Element<B> {
     fn run(&mut self, rec: RecContext<'_>, stage2: &Stage2) -> Exception {
+        let board: &Arc<Board> = self.board.borrow();
         // Entering takes time, too: a realm that cannot fetch its first instruction is not there for ever.
-        self.board.clock.tick();
+        board.clock.tick();
         let identity = Identity::of(rec.0);
-        let state = match self.kept.take() {
+        let state = match self.kept.take().map(|kept| *kept) {
             Some((kept, mut state)) if kept == identity => {
                 state.reload(rec);
                 state
@@ -50,8 +53,8 @@ impl ProcessingElement for Element {
             vttbr: stage2.vttbr,
             vtcr: stage2.vtcr,
         };
-        let stop = self.board.guests.run(
-            &self.board,
+        let stop = board.guests.run(
+            board,
             identity,
             Resume {
                 state,
@@ -59,13 +62,13 @@ impl ProcessingElement for Element {
                 pe: self.index,
             },
         );
-        stop.state.store_first(rec, self.board.clock.now());
-        self.kept = Some((identity, stop.state));
+        stop.state.store_first(rec, board.clock.now());
+        self.kept = Some(Box::new((identity, stop.state)));
         stop.exception
     }
 
     fn save(&mut self, rec: RecContext<'_>) {
-        if let Some((identity, state)) = self.kept.take() {
+        if let Some((identity, state)) = self.kept.take().map(|kept| *kept) {
             assert_eq!(
                 identity,
                 Identity::of(rec.0),
@@ -76,15 +79,16 @@ impl ProcessingElement for Element {
     }
 
     fn interrupt_pending(&self) -> bool {
-        self.board.pes[self.index].lines.pending(&self.board.clock)
+        let board = self.board.borrow();
+        board.pes[self.index].lines.pending(&board.clock)
     }
 
     fn counter(&self) -> u64 {
-        self.board.clock.now()
+        self.board.borrow().clock.now()
     }
 }
 
-impl Drop for Element {
+impl<B> Drop for Element<B> {
     fn drop(&mut self) {
         // A panic on the way is a failure that is told already.
         if !std::thread::panicking() {

@@ -38,7 +38,7 @@ const ALIAS: u64 = 1 << 39;
 
 struct Rig {
     board: Arc<Board>,
-    element: Element,
+    element: Element<Arc<Board>>,
 }
 
 impl Rig {

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -66,6 +66,8 @@ impl Thread {
 pub(crate) struct Guests {
     programs: Mutex<HashMap<Place, Program>>,
     threads: Mutex<HashMap<Identity, Thread>>,
+    /// How many threads there are, in the table or running.
+    count: AtomicUsize,
     last_id: AtomicU64,
     failures: Mutex<Vec<String>>,
 }
@@ -98,8 +100,9 @@ impl Guests {
             }
             stale => {
                 if let Some(stale) = stale {
-                    stale.cancel();
+                    self.cancel(stale);
                 }
+                self.count.fetch_add(1, Ordering::SeqCst);
                 self.start(board, rec, resume)
             }
         };
@@ -113,10 +116,19 @@ impl Guests {
 
     /// This granule is no REC any more: whatever ran there ceases to exist.
     pub(crate) fn forget(&self, rec: Identity) {
+        // What was there has been started before the granule ceased to be a REC.
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
         let thread = lock(&self.threads).remove(&rec);
         if let Some(thread) = thread {
-            thread.cancel();
+            self.cancel(thread);
         }
+    }
+
+    fn cancel(&self, thread: Thread) {
+        thread.cancel();
+        self.count.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Ends all threads.
@@ -125,7 +137,7 @@ impl Guests {
             .drain()
             .map(|(_, thread)| thread)
             .collect();
-        threads.into_iter().for_each(Thread::cancel);
+        threads.into_iter().for_each(|thread| self.cancel(thread));
     }
 
     fn program(&self, rec: Identity, pc: u64) -> Option<Program> {

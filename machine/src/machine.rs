@@ -340,13 +340,15 @@ impl Inner {
         // EL3 hands over X0 to X7; the rest is whatever the realm world had there.
         let mut call = Registers([0xDEAD_DEAD_DEAD_DEAD; 18]);
         call.0[..8].copy_from_slice(&registers.0[..8]);
-        let mut element = Element::new(Arc::clone(&self.board), pe);
+        let mut element = Element::new(&self.board, pe);
         match &self.strict {
             None => self.monitor().handle_rmi(&mut element, &mut call),
             Some(strict) => strict.handle_rmi(self.monitor(), &mut element, &mut call),
         };
         drop(element);
-        let mut answer = Registers::call(RMI_REQ_COMPLETE, &call.0[..5]);
+        let mut answer = call;
+        answer.0.copy_within(..5, 1);
+        answer.0[0] = RMI_REQ_COMPLETE.into();
         let action = self.firmware.root.smc(pe, World::Realm, &mut answer);
         assert_eq!(
             action,

@@ -48,6 +48,9 @@ pub(crate) fn on<T>(board: &Board, pe: usize, code: impl FnOnce() -> T) -> T {
         }
     }
     let outer = CURRENT.replace(Some(pe));
+    if outer == Some(pe) {
+        return code();
+    }
     if outer.is_none() {
         board.clock.start();
     }
@@ -151,11 +154,23 @@ pub(crate) fn features() -> CpuFeatures {
     }
 }
 
+#[cold]
+fn no_realm_page(pa: u64, cause: NoAccess) -> ! {
+    panic!("the realm monitor accesses {pa:#x} in the Realm physical address space: {cause:?}")
+}
+
+/// What a service of EL3 returns.
+fn served(code: i64) -> Result<(), i64> {
+    match code {
+        el3::code::OK => Ok(()),
+        code => Err(code),
+    }
+}
+
 impl RealmPlatform {
     fn realm_page(&self, pa: u64) -> &Page {
-        self.board.page(pa, PhysicalAddressSpace::Realm).unwrap_or_else(|cause| {
-            panic!("the realm monitor accesses {pa:#x} in the Realm physical address space: {cause:?}")
-        })
+        let page = self.board.page(pa, PhysicalAddressSpace::Realm);
+        page.unwrap_or_else(|cause| no_realm_page(pa, cause))
     }
 
     /// # Panics
@@ -174,15 +189,6 @@ impl RealmPlatform {
                     panic!("the realm monitor accesses Non-secure memory at {pa:#x}: there is none")
                 }
             })
-    }
-
-    fn service(&self, function: el3::Command, pa: u64) -> Result<(), i64> {
-        let mut registers = Registers::call(function.function_id(), &[pa]);
-        RootServices::call(self, &mut registers);
-        match registers.0[0].cast_signed() {
-            el3::code::OK => Ok(()),
-            code => Err(code),
-        }
     }
 }
 
@@ -234,8 +240,12 @@ impl realm_monitor::platform::Platform for RealmPlatform {
     }
 
     fn zero_granule(&self, pa: u64) {
-        for word in self.realm_page(pa) {
-            word.store(0, Ordering::Relaxed);
+        // What nobody has touched is zero.
+        let touched = self.board.touched(pa, PhysicalAddressSpace::Realm);
+        if let Some(page) = touched.unwrap_or_else(|cause| no_realm_page(pa, cause)) {
+            for word in page {
+                word.store(0, Ordering::Relaxed);
+            }
         }
     }
 
@@ -243,11 +253,11 @@ impl realm_monitor::platform::Platform for RealmPlatform {
         if self.strict && !strict::takes(pa) {
             return Err(el3::code::BAD_PAS);
         }
-        self.service(el3::Command::GtsiDelegate, pa)
+        served(self.root.delegate(pa))
     }
 
     fn gtsi_undelegate(&self, pa: u64) -> Result<(), i64> {
-        self.service(el3::Command::GtsiUndelegate, pa)?;
+        served(self.root.undelegate(pa))?;
         if let Some(page) = self.board.memory.touched(pa) {
             self.board.guests.forget(Identity::of(page));
         }
