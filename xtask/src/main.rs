@@ -37,18 +37,8 @@ enum Task {
         /// Only these suites: layering, style, unit, images, firmware, scenarios, runs, hosts.
         suites: Vec<String>,
     },
-    /// Counts the instructions that the firmware spends on each call.
-    Bench {
-        /// Prints one JSON object.
-        #[arg(long)]
-        json: bool,
-        /// Only figures with this in their names.
-        #[arg(long, value_name = "NAME")]
-        only: Option<String>,
-        /// Fails if a figure is over its budget.
-        #[arg(long)]
-        check: bool,
-    },
+    /// Counts the instructions that the firmware spends on each call, and times calls on the in-process machine.
+    Bench(bench::Options),
     /// Looks for input that breaks a rule of the monitors, the decoders or the host's library, guided by coverage.
     ///
     /// Goes on from the corpus of earlier runs in target/fuzz/corpus. What breaks a rule is left in
@@ -101,7 +91,7 @@ fn run(task: Task) -> Result<(), Error> {
             Ok(())
         }
         Task::Test { suites } => verify::test(&workspace, &suites),
-        Task::Bench { json, only, check } => bench::bench(&workspace, json, only.as_deref(), check),
+        Task::Bench(options) => bench::bench(&workspace, &options),
         Task::Stress { seconds, json } => stress::stress(&workspace, seconds, json),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
         Task::Layering => verify::test(&workspace, &["layering".to_owned()]),

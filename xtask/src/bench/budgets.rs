@@ -49,3 +49,32 @@ pub(super) const BUDGETS: &[Budget] = &[
     budget("RSI_IPA_STATE_GET", 500, 1_356),
     budget("RSI_MEASUREMENT_READ", 350, 569),
 ];
+
+/// The budget of a call on the in-process machine, in nanoseconds.
+pub(super) struct CallBudget {
+    /// Name of the figure.
+    pub(super) name: &'static str,
+    /// At most this.
+    pub(super) most: u64,
+    /// What TF-RMM 0.7 takes in its own build for the host.
+    pub(super) c_stack: u64,
+}
+
+/// All of them.
+pub(super) const CALL_BUDGETS: &[CallBudget] = &[
+    CallBudget {
+        name: "VERSION",
+        most: 30,
+        c_stack: 90,
+    },
+    CallBudget {
+        name: "DELEGATE_UNDELEGATE",
+        most: 200,
+        c_stack: 1415,
+    },
+    CallBudget {
+        name: "DELEGATE_UNDELEGATE_WRITTEN",
+        most: 200,
+        c_stack: 1415,
+    },
+];

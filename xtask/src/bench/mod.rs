@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: what the firmware spends on each call, counted by the emulator.
 
 mod budgets;
+mod calls;
 mod rim;
+mod split;
 
 use std::fs::{self, File};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use xtask::images::{self, BENCH, FIRMWARE, REALM_MONITOR, ROOT_MONITOR};
 use xtask::progress::Lines;
 use xtask::qemu;
 use xtask::workspace::Workspace;
-use xtask::{Error, child, setup};
+use xtask::{Error, Progress, child, setup};
 
 use budgets::BUDGETS;
 
@@ -20,14 +22,38 @@ use budgets::BUDGETS;
 const LIMIT: Duration = Duration::from_secs(300);
 /// The counter must count nanoseconds: with `-icount shift=0` an instruction takes one.
 const FREQUENCY: &str = "1000000000";
-/// What the figures do not say.
-const SPLIT: &str =
-    "EL3 and the RMM are counted together: a split by world needs a trace of every instruction";
+/// What the figures do not say unless asked.
+const TOGETHER: &str = "EL3 and the RMM are counted together; --split tells them apart";
+
+/// What `cargo xtask bench` is asked for.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Only figures with this in their names.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Fails if a number of instructions is over its budget.
+    #[arg(long)]
+    check: bool,
+    /// Tells EL3 and the RMM apart, which takes a trace of every instruction, and some minutes.
+    #[arg(long)]
+    split: bool,
+}
 
 /// What was measured under one name.
 struct Figure {
     name: String,
     counts: Vec<u64>,
+    /// Of each of them what was at EL3, if the worlds were told apart.
+    at_el3: Vec<u64>,
+}
+
+fn median(counts: &[u64]) -> u64 {
+    let mut sorted = counts.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0)
 }
 
 impl Figure {
@@ -36,9 +62,14 @@ impl Figure {
     }
 
     fn median(&self) -> u64 {
-        let mut sorted = self.counts.clone();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied().unwrap_or(0)
+        median(&self.counts)
+    }
+
+    /// The medians of what EL3 took and of the rest, which is the RMM's and, for a REC entry, the realm's.
+    fn split(&self) -> Option<(u64, u64)> {
+        let rest = self.counts.iter().zip(&self.at_el3);
+        let rest: Vec<_> = rest.map(|(all, el3)| all.saturating_sub(*el3)).collect();
+        (!rest.is_empty()).then(|| (median(&self.at_el3), median(&rest)))
     }
 
     fn most(&self) -> u64 {
@@ -62,6 +93,8 @@ impl Figure {
             "least": self.least(),
             "median": self.median(),
             "most": self.most(),
+            "el3": self.split().map(|(el3, _)| el3),
+            "rmm": self.split().map(|(_, rmm)| rmm),
             "budget": self.budget().map(|budget| budget.most),
             "c_stack": self.budget().map(|budget| budget.c_stack),
             "within": self.is_within(),
@@ -69,46 +102,77 @@ impl Figure {
     }
 }
 
-/// Builds the firmware and the benchmark, runs it, and prints a table, or an object if `as_json`; of all figures, or of
-/// those whose name contains `only`. With `check`, a budget that is not kept is an error.
-pub(crate) fn bench(
-    workspace: &Workspace,
-    as_json: bool,
-    only: Option<&str>,
-    check: bool,
-) -> Result<(), Error> {
+/// Builds the firmware and the benchmark, runs it, times calls on the in-process machine, and prints tables, or an
+/// object.
+///
+/// # Errors
+///
+/// When something does not build or run, and with `--check` when a budget is not kept.
+pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<(), Error> {
     let toolchain = setup::toolchain(workspace, &Lines)?;
     let needed = [BENCH, ROOT_MONITOR, REALM_MONITOR];
     images::build(workspace, &toolchain, &needed, &Lines)?;
-    let output = run(workspace)?;
+    let only = options.only.as_ref().map(|part| part.to_uppercase());
+    let only = only.as_deref();
+    let (output, at_el3) = run(workspace, options.split)?;
     rim::check(&output)?;
     let mut figures = read(&output)?;
-    if let Some(part) = only {
-        let part = part.to_uppercase();
-        figures.retain(|figure| figure.name.contains(&part));
+    if options.split {
+        attribute(&output, &mut figures, &at_el3)?;
     }
-    if as_json {
+    figures.retain(|figure| only.is_none_or(|part| figure.name.contains(part)));
+    let calls = calls::measure(workspace, only)?;
+    if options.json {
         let figures: Vec<_> = figures.iter().map(Figure::json).collect();
+        let calls: Vec<_> = calls.iter().map(calls::Call::json).collect();
         println!(
             "{}",
-            json!({ "unit": "instructions", "note": SPLIT, "figures": figures })
+            json!({ "unit": "instructions", "figures": figures, "in_process": calls })
         );
     } else {
         table(&figures);
+        if !options.split {
+            println!("{TOGETHER}.");
+        }
+        calls::table(&calls);
     }
     let missed: Vec<_> = figures
         .iter()
         .filter(|figure| !figure.is_within())
         .map(|figure| figure.name.as_str())
         .collect();
-    if check && !missed.is_empty() {
+    if options.check && !missed.is_empty() {
         return Err(Error::new(format!("over budget: {}", missed.join(", "))));
     }
     Ok(())
 }
 
-/// One boot of the benchmark, with every instruction counted: what it prints.
-fn run(workspace: &Workspace) -> Result<String, Error> {
+/// Whether a figure is one SMC of the payload: RSI calls are the realm's, and sums are no calls.
+fn is_smc(name: &str) -> bool {
+    name.starts_with("RMI_") || name.starts_with("REC_ENTER_")
+}
+
+/// Gives each measurement what EL3 took of it. The payload makes no SMC between two measured ones.
+fn attribute(output: &str, figures: &mut [Figure], at_el3: &[u64]) -> Result<(), Error> {
+    let mut at_el3 = at_el3.iter();
+    for line in output.lines() {
+        let ["bench", name, _] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            continue;
+        };
+        let figure = figures.iter_mut().find(|figure| figure.name == name);
+        if let Some(figure) = figure.filter(|_| is_smc(name)) {
+            let count = at_el3.next().copied();
+            figure
+                .at_el3
+                .push(count.ok_or_else(|| Error::new("the trace has not all calls"))?);
+        }
+    }
+    Ok(())
+}
+
+/// One boot of the benchmark, with every instruction counted: what it prints, and with `split` what EL3 took of each
+/// SMC.
+fn run(workspace: &Workspace, split: bool) -> Result<(String, Vec<u64>), Error> {
     let emulator = setup::qemu(workspace, &Lines)?;
     let folder = workspace.target().join("bench");
     let flash = folder.join("flash");
@@ -129,7 +193,12 @@ fn run(workspace: &Workspace) -> Result<String, Error> {
         &workspace.images().join(BENCH.file),
         qemu::PAYLOAD,
     );
-    Ok(child::run(&mut command, Some(LIMIT), |_| {})?.all)
+    if split {
+        Lines.step("tracing every instruction, which takes minutes");
+        return split::run(&mut command);
+    }
+    let finished = child::run(&mut command, Some(LIMIT), |_| {})?;
+    Ok((finished.all, Vec::new()))
 }
 
 /// The records, by name in the order in which they first appear.
@@ -155,6 +224,7 @@ fn read(output: &str) -> Result<Vec<Figure>, Error> {
                     None => figures.push(Figure {
                         name: name.to_owned(),
                         counts: vec![count],
+                        at_el3: Vec::new(),
                     }),
                 }
             }
@@ -170,26 +240,30 @@ fn read(output: &str) -> Result<Vec<Figure>, Error> {
 
 fn table(figures: &[Figure]) {
     println!(
-        "{:38} {:>4} {:>8} {:>8} {:>8} {:>8} {:>8}",
-        "instructions", "runs", "least", "median", "most", "budget", "C stack"
+        "{:38} {:>4} {:>8} {:>8} {:>8} {:>6} {:>8} {:>8} {:>8}",
+        "instructions", "runs", "least", "median", "most", "EL3", "RMM", "budget", "C stack"
     );
     for figure in figures {
         let (budget, c_stack) = figure.budget().map_or_else(Default::default, |budget| {
             (budget.most.to_string(), budget.c_stack.to_string())
         });
+        let (el3, rmm) = figure.split().map_or_else(Default::default, |(el3, rmm)| {
+            (el3.to_string(), rmm.to_string())
+        });
         println!(
-            "{:38} {:>4} {:>8} {:>8} {:>8} {:>8} {:>8}{}",
+            "{:38} {:>4} {:>8} {:>8} {:>8} {:>6} {:>8} {:>8} {:>8}{}",
             figure.name,
             figure.counts.len(),
             figure.least(),
             figure.median(),
             figure.most(),
+            el3,
+            rmm,
             budget,
             c_stack,
             if figure.is_within() { "" } else { "  over" },
         );
     }
-    println!("{SPLIT}.");
 }
 
 #[cfg(test)]
@@ -203,6 +277,18 @@ mod tests {
         assert_eq!(figures.len(), 1);
         assert_eq!((figures[0].least(), figures[0].most()), (400, 500));
         assert!(!figures[0].is_within());
+    }
+
+    #[test]
+    fn el3_has_its_part_of_each_call_that_is_an_smc() {
+        let output =
+            "bench RMI_VERSION 400\nbench RSI_VERSION 229\nbench RMI_VERSION 410\nbench-done\n";
+        let mut figures = read(output).expect("whole");
+        attribute(output, &mut figures, &[290, 300]).expect("two SMCs");
+        assert_eq!(figures[0].split(), Some((300, 110)));
+        assert_eq!(figures[1].split(), None);
+        let mut figures = read(output).expect("whole");
+        assert!(attribute(output, &mut figures, &[290]).is_err());
     }
 
     #[test]
