@@ -9,6 +9,7 @@ pub mod device_tree;
 pub mod formats;
 mod hand;
 pub mod host;
+pub mod interrupts;
 pub mod manifest;
 mod moves;
 pub mod realm;

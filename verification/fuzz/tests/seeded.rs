@@ -55,6 +55,11 @@ fn hostile_drivers_stop_only_their_devices() {
 }
 
 #[test]
+fn hostile_realms_leave_their_interrupt_controllers_working() {
+    each(fuzz::interrupts::run, 9, 4000, 1200);
+}
+
+#[test]
 fn realms_come_and_go_on_all_pes_at_once() {
     let work = fuzz::stress::run(3, fuzz::stress::Until::Rounds(8));
     assert_eq!(work.realms, 24);
