@@ -11,7 +11,6 @@ mod failure;
 mod hex;
 mod keeper;
 mod key;
-mod linux;
 mod model;
 mod options;
 mod prepare;

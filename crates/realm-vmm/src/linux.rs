@@ -56,6 +56,8 @@ pub struct Placed<'a> {
 pub enum Unusable {
     /// It is not what the boot protocol wants, but this.
     Kind(&'static str),
+    /// It is not what the boot protocol wants, and nobody knows what it is.
+    Unknown,
     /// It says of itself that it is larger than any memory.
     Size,
     /// So many bytes of memory are needed at least, of which there are fewer.
@@ -73,6 +75,9 @@ impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kind(what) => write!(f, "the kernel is {what}"),
+            Self::Unknown => {
+                f.write_str("the kernel is no arm64 `Image`: its header has not the magic number")
+            }
             Self::Size => f.write_str("the kernel's header is damaged: its size is impossible"),
             Self::Memory { needed, available } => write!(
                 f,
@@ -87,40 +92,68 @@ impl fmt::Display for Unusable {
 
 impl core::error::Error for Unusable {}
 
-/// Offset from the base, and bytes of memory from there on.
-fn header(kernel: &[u8]) -> Result<(u64, u64), Unusable> {
-    let field = |at: usize| {
-        let bytes = kernel.get(at..)?.first_chunk()?;
-        Some(u64::from_le_bytes(*bytes))
-    };
-    if kernel.len() < HEADER || kernel[MAGIC..][..4] != *b"ARM\x64" {
-        return Err(Unusable::Kind(other(kernel)));
+/// What an `Image` says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Where the kernel has to be, counted from a boundary of 2 MiB, in bytes.
+    pub offset: u64,
+    /// The memory that it takes from there on before it can tell what is free, in bytes. Before Linux 3.17, 0.
+    pub size: u64,
+}
+
+impl Header {
+    /// Bytes at the start of a file that are enough to tell what it is.
+    pub const START: usize = 0x400;
+
+    /// Reads the header of an `Image` from the start of its file, [`Header::START`] bytes or more if it has as many.
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable::Kind`], [`Unusable::Unknown`], [`Unusable::Size`].
+    pub fn read(start: &[u8]) -> Result<Self, Unusable> {
+        let field = |at: usize| {
+            let bytes = start.get(at..)?.first_chunk()?;
+            Some(u64::from_le_bytes(*bytes))
+        };
+        if start.len() < HEADER || start[MAGIC..][..4] != *b"ARM\x64" {
+            return Err(other(start));
+        }
+        let (Some(offset), Some(size), Some(flags)) =
+            (field(TEXT_OFFSET), field(IMAGE_SIZE), field(FLAGS))
+        else {
+            return Err(Unusable::Size);
+        };
+        if flags & BIG_ENDIAN != 0 {
+            return Err(Unusable::Kind(
+                "big-endian; only little-endian ones are booted",
+            ));
+        }
+        // Before Linux 3.17 the header had no size, and the offset was always this one.
+        let offset = if size == 0 { 0x8_0000 } else { offset };
+        if offset >= BLOCK || !offset.is_multiple_of(GRANULE_SIZE) {
+            return Err(Unusable::Size);
+        }
+        Ok(Self { offset, size })
     }
-    let (Some(offset), Some(size), Some(flags)) =
-        (field(TEXT_OFFSET), field(IMAGE_SIZE), field(FLAGS))
-    else {
-        return Err(Unusable::Size);
-    };
-    if flags & BIG_ENDIAN != 0 {
-        return Err(Unusable::Kind("big-endian; realms are little-endian"));
+
+    /// The memory that the kernel takes whose file has `length` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable::Size`].
+    pub fn footprint(&self, length: u64) -> Result<u64, Unusable> {
+        let size = self.size.max(length);
+        if size > 1 << 32 {
+            return Err(Unusable::Size);
+        }
+        Ok(size)
     }
-    // Before Linux 3.17 the header had no size, and the offset was always this one.
-    let (offset, size) = if size == 0 {
-        (0x8_0000, kernel.len() as u64)
-    } else {
-        (offset, size)
-    };
-    let size = size.max(kernel.len() as u64);
-    if offset >= BLOCK || !offset.is_multiple_of(GRANULE_SIZE) || size > 1 << 32 {
-        return Err(Unusable::Size);
-    }
-    Ok((offset, size))
 }
 
 /// What a file is that is no `Image`.
-fn other(file: &[u8]) -> &'static str {
+fn other(file: &[u8]) -> Unusable {
     let starts = |magic: &[u8]| file.starts_with(magic);
-    if file.get(4..8) == Some(b"zimg") {
+    let kind = if file.get(4..8) == Some(b"zimg") {
         "an EFI image with a compressed kernel inside; unpack that, or build the target `Image`"
     } else if starts(&[0x1F, 0x8B]) {
         "compressed with gzip; unpack it first (gunzip)"
@@ -131,12 +164,13 @@ fn other(file: &[u8]) -> &'static str {
     } else if starts(b"\x7FELF") {
         "an ELF file; take arch/arm64/boot/Image of the same build"
     } else if file.get(0x202..0x206) == Some(b"HdrS") {
-        "one for x86; a realm needs one for arm64"
+        "one for x86; name one for arm64"
     } else if file.is_empty() {
         "empty"
     } else {
-        "no arm64 `Image`: its header has not the magic number"
-    }
+        return Unusable::Unknown;
+    };
+    Unusable::Kind(kind)
 }
 
 impl<'a> Linux<'a> {
@@ -146,9 +180,10 @@ impl<'a> Linux<'a> {
     ///
     /// What is wrong with the kernel, or how much memory is missing.
     pub fn place(&self) -> Result<Placed<'a>, Unusable> {
-        let (offset, size) = header(self.kernel)?;
+        let header = Header::read(self.kernel)?;
+        let size = header.footprint(self.kernel.len() as u64)?;
         let kernel = Segment {
-            ipa: Config::RAM_BASE + offset,
+            ipa: Config::RAM_BASE + header.offset,
             bytes: self.kernel,
         };
         let device_tree_at = (kernel.ipa + size).next_multiple_of(BLOCK);

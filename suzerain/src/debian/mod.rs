@@ -14,12 +14,12 @@ mod package;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use realm_vmm::linux::Header;
 use xtask::{Error, Progress};
 
 use self::apt::Apt;
 use self::cache::{Cache, Lock};
 use self::modules::Modules;
-use crate::linux;
 
 pub(crate) use self::initramfs::{Options, initramfs};
 
@@ -179,7 +179,7 @@ fn unpack(packages: &[PathBuf], folder: &Path) -> Result<Vec<String>, Error> {
         }
         Ok(())
     })?;
-    linux::Header::read(&image).map_err(|why| Error::new(format!("Debian's kernel {why}")))?;
+    Header::read(&image).map_err(|why| Error::new(format!("{}: {why}", binary.display())))?;
     write(folder, Kernel::IMAGE, &image)?;
     let mut program = Vec::new();
     package::unpack(busybox, |path, content| {
@@ -206,6 +206,15 @@ fn unpack(packages: &[PathBuf], folder: &Path) -> Result<Vec<String>, Error> {
 fn write(folder: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
     let path = folder.join(name);
     fs::write(&path, content).map_err(|error| Error::io("write", &path, &error))
+}
+
+/// The start of an `Image` that says nothing but its size, for tests.
+#[cfg(test)]
+pub(crate) fn image(size: u64, length: usize) -> Vec<u8> {
+    let mut image = vec![0; length];
+    image[16..24].copy_from_slice(&size.to_le_bytes());
+    image[56..60].copy_from_slice(b"ARM\x64");
+    image
 }
 
 #[cfg(test)]
@@ -249,7 +258,7 @@ mod tests {
             fs::write(&path, package::writer::package("data.tar.xz", files)).unwrap();
             path
         };
-        let image = linux::image(0x10000, 0x1000);
+        let image = image(0x10000, 0x1000);
         let base = package(
             "base.deb",
             &[

@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use cca_abi::firmware::{DEVICE_TREE, PAYLOAD_BASE};
+use realm_vmm::linux::{Header, Unusable};
 
 use super::Host;
 use crate::debian;
 use crate::failure::Failure;
-use crate::linux::{Header, NotImage};
 use crate::screen::Screen;
 use crate::size;
 
@@ -22,8 +22,6 @@ const APPEND: &str = "console=ttyAMA0";
 const MAX_APPEND: usize = 2047;
 /// What follows the kernel begins at such a boundary.
 const ALIGNMENT: u64 = 2 << 20;
-/// Length of the part of a file that says what it is.
-const START: usize = 64;
 
 /// What the firmware enters.
 #[derive(Debug)]
@@ -82,25 +80,22 @@ impl Payload {
             .as_ref()
             .map_or(&options.kernel, |kernel| &kernel.image);
         let size = length("kernel", file)?;
-        let footprint = match Header::read(&start(file)?) {
-            Ok(header) if header.text_offset == 0 => header.footprint(size),
-            Ok(header) => {
-                let message = format!(
-                    "the kernel {} must be {:#x} bytes off a 2M boundary, and the firmware enters {PAYLOAD_BASE:#x}; \
-                     name Linux 5.8 or newer",
-                    file.display(),
-                    header.text_offset
-                );
-                return Err(Failure::input(message));
-            }
-            Err(NotImage::Other) => return raw(options, file, size),
-            Err(why) => {
-                return Err(Failure::input(format!(
-                    "the kernel {} {why}",
-                    file.display()
-                )));
-            }
+        let unusable = |why: Unusable| Failure::input(format!("{}: {why}", file.display()));
+        let header = match Header::read(&start(file)?) {
+            Ok(header) => header,
+            Err(Unusable::Unknown) => return raw(options, file, size),
+            Err(why) => return Err(unusable(why)),
         };
+        if header.offset != 0 {
+            let message = format!(
+                "the kernel {} must be {:#x} bytes off a 2M boundary, and the firmware enters {PAYLOAD_BASE:#x}; \
+                 name Linux 5.8 or newer",
+                file.display(),
+                header.offset
+            );
+            return Err(Failure::input(message));
+        }
+        let footprint = header.footprint(size).map_err(unusable)?;
         let end = DEVICE_TREE + options.memory;
         let kernel_end = place("kernel", PAYLOAD_BASE, footprint, end)?.end;
         let (content, size) = match (&options.initrd, &debian) {
@@ -197,7 +192,7 @@ pub(super) fn length(what: &str, path: &Path) -> Result<u64, Failure> {
 pub(super) fn start(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(START as u64).read_to_end(&mut bytes))
+        .and_then(|file| file.take(Header::START as u64).read_to_end(&mut bytes))
         .map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))?;
     Ok(bytes)
 }
@@ -210,7 +205,7 @@ mod tests {
 
     use super::super::tests::options;
     use super::*;
-    use crate::linux;
+    use crate::debian::image;
 
     struct Files(TempDir);
 
@@ -233,7 +228,7 @@ mod tests {
     #[test]
     fn linux_gets_its_command_line_and_its_initrd_behind_it() {
         let files = files();
-        let kernel = files.write("Image", &linux::image(0x28d_0000, 100));
+        let kernel = files.write("Image", &image(0x28d_0000, 100));
         let initrd = files.write("initrd", &[1; 777]);
         let linux = payload(&["--kernel", &kernel]).unwrap().linux.unwrap();
         assert_eq!(linux.append, "console=ttyAMA0");
@@ -264,23 +259,19 @@ mod tests {
     #[test]
     fn what_cannot_be_booted_is_refused() {
         let files = files();
-        let good = linux::image(0x1000, 100);
+        let good = image(0x1000, 100);
         let mut offset = good.clone();
         offset[10] = 8;
         let long = "x".repeat(2048);
-        let image = files.write("good", &good);
+        let small = files.write("good", &good);
         for (kernel, more, why) in [
             (files.write("offset", &offset), [].as_slice(), "5.8"),
             (files.write("elf", b"\x7fELF\x02"), &[], "ELF"),
             (files.write("gz", b"\x1f\x8b\x08"), &[], "gunzip"),
+            (files.write("large", &image(1 << 30, 100)), &[], "--memory"),
             (
-                files.write("large", &linux::image(1 << 40, 100)),
-                &[],
-                "--memory",
-            ),
-            (
-                files.write("most", &linux::image(1 << 29, 100)),
-                &["--initrd", &image],
+                files.write("most", &image(1 << 29, 100)),
+                &["--initrd", &small],
                 "the initrd needs",
             ),
             (files.write("empty", &[]), &[], "is empty"),
@@ -290,9 +281,9 @@ mod tests {
                 "is not a file",
             ),
             ("/nowhere/kernel".to_owned(), &[], "/nowhere/kernel"),
-            (image.clone(), &["--append", &long], "--append"),
+            (small.clone(), &["--append", &long], "--append"),
             (
-                image.clone(),
+                small.clone(),
                 &["--initrd", "/nowhere/initrd"],
                 "/nowhere/initrd",
             ),
