@@ -66,6 +66,15 @@ pub enum Error {
         /// The value that is wrong.
         value: u64,
     },
+    /// The vCPU that a PSCI call names has no REC any more. A monitor completes such a call with that REC only (RMM specification
+    /// 1.0-rel0, RMI_PSCI_COMPLETE): the vCPU that made it waits for ever, the others of its realm run on.
+    PsciTarget {
+        /// The REC index of the target.
+        target: u64,
+    },
+    /// As much was done as was asked for, and there is more to do. [`Realm::destroy_step`](crate::Realm::destroy_step) tells it
+    /// otherwise; no other operation ends so.
+    Unfinished,
     /// All VMIDs are taken.
     NoVmid,
     /// The ledger does not know a granule in the state that the operation needs: a defect of this crate, or a
@@ -143,6 +152,13 @@ impl fmt::Display for Error {
                 write!(f, "{}: no progress at {address:#x}", command.name())
             }
             Self::Usage { what, value } => write!(f, "{what}: {value:#x}"),
+            Self::PsciTarget { target } => {
+                write!(
+                    f,
+                    "the target of a PSCI call, REC {target}, does not exist any more"
+                )
+            }
+            Self::Unfinished => f.write_str("there is more to do"),
             Self::NoVmid => f.write_str("all VMIDs are in use"),
             Self::Ledger { address, what } => write!(f, "granule {address:#x} is not {what}"),
         }

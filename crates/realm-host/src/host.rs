@@ -1,5 +1,6 @@
 //! The host: one monitor, one allocator, one ledger, any number of realms.
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use cca_abi::rmi::feature_register::FeatureRegister0;
@@ -13,7 +14,10 @@ use crate::supply::PageSupply;
 use crate::transport::SmcTransport;
 use crate::units::{GranuleAddress, GranuleCount};
 
-const VMIDS: usize = 256;
+/// VMIDs that every PE has.
+const NARROW_VMIDS: usize = 1 << 8;
+/// VMIDs of PEs with FEAT_VMID16.
+const WIDE_VMIDS: usize = 1 << 16;
 
 /// What hosts realms: the monitor that was found behind a transport, the embedder's allocator, and the ledger of
 /// everything that one was given of the other.
@@ -23,7 +27,9 @@ pub struct Host<T, M> {
     granules: Granules<T, M>,
     features: FeatureRegister0,
     next_realm: AtomicU32,
-    vmids: Mutex<[bool; VMIDS]>,
+    /// A bit for each VMID that is taken, as far as any was.
+    vmids: Mutex<Vec<u64>>,
+    most_vmids: usize,
 }
 
 impl<T: SmcTransport, M: PageSupply> Host<T, M> {
@@ -54,8 +60,17 @@ impl<T: SmcTransport, M: PageSupply> Host<T, M> {
             granules,
             features: FeatureRegister0::decode(features.value),
             next_realm: AtomicU32::new(1),
-            vmids: Mutex::new([false; VMIDS]),
+            vmids: Mutex::new(Vec::new()),
+            most_vmids: NARROW_VMIDS,
         })
+    }
+
+    /// Permits more than 256 realms at once: VMIDs of 16 bits. That is for PEs whose ID_AA64MMFR1_EL1.VMIDBits is 2, which a monitor
+    /// does not report (RMM specification 1.0-rel0, RMI_REALM_CREATE, `vmid_valid`). The low ones are used first.
+    #[must_use]
+    pub fn with_wide_vmids(mut self) -> Self {
+        self.most_vmids = WIDE_VMIDS;
+        self
     }
 
     /// What the monitor supports.
@@ -132,18 +147,24 @@ impl<T: SmcTransport, M: PageSupply> Host<T, M> {
         RealmId(self.next_realm.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Reserves a VMID. All have bits 15:8 clear, so that they are valid on every CPU.
+    /// Reserves the lowest free VMID.
     pub(crate) fn take_vmid(&self) -> Result<u16, Error> {
         let mut vmids = self.vmids.lock();
-        let free = vmids
-            .iter()
-            .position(|&taken| !taken)
-            .ok_or(Error::NoVmid)?;
-        vmids[free] = true;
-        Ok(free as u16)
+        let word = vmids.iter().position(|&taken| taken != u64::MAX);
+        let word = word.unwrap_or(vmids.len());
+        if word * 64 >= self.most_vmids {
+            return Err(Error::NoVmid);
+        }
+        if word == vmids.len() {
+            vmids.push(0);
+        }
+        let bit = vmids[word].trailing_ones() as usize;
+        vmids[word] |= 1 << bit;
+        Ok((word * 64 + bit) as u16)
     }
 
     pub(crate) fn free_vmid(&self, vmid: u16) {
-        self.vmids.lock()[usize::from(vmid)] = false;
+        let vmid = usize::from(vmid);
+        self.vmids.lock()[vmid / 64] &= !(1 << (vmid % 64));
     }
 }

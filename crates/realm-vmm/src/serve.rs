@@ -325,6 +325,8 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                         Served::Again
                     }
                     Ok(_) => Served::Again,
+                    // Nobody can tell this vCPU; the others need not care.
+                    Err(realm_host::Error::PsciTarget { .. }) => Served::Leave(Verdict::Off),
                     Err(error) => Served::error(format!(
                         "{request:?} of vCPU {vcpu} cannot be completed: {error}"
                     )),

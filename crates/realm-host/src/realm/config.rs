@@ -13,6 +13,8 @@ use crate::units::{GRANULE, GranuleCount, Ipa, IpaRange};
 pub struct RealmConfig {
     /// Width of the intermediate physical address space in bits. Its top bit selects the unprotected half.
     pub ipa_bits: u8,
+    /// Whether tables have the LPA2 format. An address space of more than 48 bits needs it.
+    pub lpa2: bool,
     /// The algorithm of measurements.
     pub hash: HashAlgorithm,
     /// Breakpoints minus one; 0 is reserved, so at least two.
@@ -32,6 +34,7 @@ impl Default for RealmConfig {
     fn default() -> Self {
         Self {
             ipa_bits: 40,
+            lpa2: false,
             hash: HashAlgorithm::Sha256,
             num_bps: 1,
             num_wps: 1,
@@ -51,9 +54,13 @@ impl RealmConfig {
                 value: value.into(),
             })
         };
-        if !(32..=48).contains(&self.ipa_bits) {
+        if self.lpa2 && !features.lpa2 {
+            return usage("the monitor does not support LPA2", 1);
+        }
+        let widest = if self.lpa2 { 52 } else { 48 };
+        if !(32..=widest).contains(&self.ipa_bits) {
             return usage(
-                "the width of the address space is not between 32 and 48 bits",
+                "the width of the address space is not between 32 and 48 bits (52 with LPA2)",
                 self.ipa_bits,
             );
         }
@@ -110,7 +117,8 @@ impl RealmConfig {
         } else {
             0
         };
-        sve | pmu
+        let lpa2 = if self.lpa2 { realm_flags::LPA2 } else { 0 };
+        sve | pmu | lpa2
     }
 
     /// The part that is measured.
@@ -139,7 +147,8 @@ impl RealmConfig {
 /// The last level of translation tables, whose entries are pages.
 pub const LEAF: i64 = 3;
 
-/// The shape of a realm's address space and of the tables that translate it (4K granule, no LPA2).
+/// The shape of a realm's address space and of the tables that translate it, with a granule of 4K. LPA2 changes what is in
+/// an entry, and permits addresses of up to 52 bits, which 16 concatenated tables at level 0 resolve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     ipa_bits: u8,
@@ -218,6 +227,8 @@ mod tests {
             (43, 1, 16),
             (44, 0, 1),
             (48, 0, 1),
+            (49, 0, 2),
+            (52, 0, 16),
         ];
         for (ipa_bits, level, tables) in expected {
             let geometry = Geometry { ipa_bits };
@@ -248,6 +259,10 @@ mod tests {
             },
             RealmConfig {
                 ipa_bits: 49,
+                ..plain
+            },
+            RealmConfig {
+                lpa2: true,
                 ..plain
             },
             RealmConfig {

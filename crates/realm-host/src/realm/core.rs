@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cca_abi::rmi::params::RealmParams;
 use cca_abi::rmi::{
@@ -23,6 +23,9 @@ use crate::rec::Vcpu;
 use crate::supply::PageSupply;
 use crate::transport::SmcTransport;
 use crate::units::{GranuleAddress, GranuleCount};
+
+/// Fewer steps than these might all go into finding out where the last ones ended.
+const LEAST_STEPS: u64 = 16;
 
 /// A realm in any state.
 pub(crate) struct Core<'h, T: SmcTransport, M: PageSupply> {
@@ -48,6 +51,10 @@ pub(crate) struct Core<'h, T: SmcTransport, M: PageSupply> {
     pub(super) shared: Mutex<BTreeMap<u64, Shared>>,
     /// A table that is kept to split blocks with when the realm is destroyed: there is one once there is a block.
     pub(super) reserve: Mutex<Option<GranuleAddress>>,
+    /// How much may be done before an operation has to give way: see [`Core::spend`].
+    budget: AtomicU64,
+    /// While the realm is destroyed: below this protected address there is no data any more.
+    pub(super) cleared: AtomicU64,
 }
 
 impl<'h, T: SmcTransport, M: PageSupply> Core<'h, T, M> {
@@ -71,6 +78,8 @@ impl<'h, T: SmcTransport, M: PageSupply> Core<'h, T, M> {
             memory: RwLock::new(()),
             shared: Mutex::new(BTreeMap::new()),
             reserve: Mutex::new(None),
+            budget: AtomicU64::new(u64::MAX),
+            cleared: AtomicU64::new(0),
         };
         core.granules().open(core.id);
         // Whatever fails from here on, dropping the core undoes what was done.
@@ -163,6 +172,8 @@ impl<'h, T: SmcTransport, M: PageSupply> Core<'h, T, M> {
     /// mappings, tables from the bottom up, the realm, root tables. Allocates nothing. What is done stays done: after a
     /// failure it can be called again and goes on. A REC that cannot be destroyed does not keep the rest from being
     /// returned.
+    ///
+    /// [`Error::Unfinished`] if the budget is used up before.
     pub(super) fn tear_down(&mut self) -> Result<(), Error> {
         if self.closed {
             return Ok(());
@@ -170,7 +181,14 @@ impl<'h, T: SmcTransport, M: PageSupply> Core<'h, T, M> {
         let mut first = Ok(());
         if self.exists {
             first = self.destroy_recs();
-            first = first.and(self.destroy_memory());
+            if first == Err(Error::Unfinished) {
+                return first;
+            }
+            let memory = self.destroy_memory();
+            if memory == Err(Error::Unfinished) {
+                return memory;
+            }
+            first = first.and(memory);
             first?;
             let rd = self.rd()?;
             self.client()
@@ -201,6 +219,7 @@ impl<'h, T: SmcTransport, M: PageSupply> Core<'h, T, M> {
             let Some(rec) = self.vcpus[index].granule() else {
                 continue;
             };
+            self.spend()?;
             let answer = self
                 .client()
                 .rec_destroy(rec_destroy::Input { rec: rec.get() })
@@ -218,10 +237,36 @@ impl<'h, T: SmcTransport, M: PageSupply> Core<'h, T, M> {
     fn destroy_memory(&self) -> Result<(), Error> {
         let geometry = self.geometry();
         let unprotected = geometry.unprotected_bit();
-        self.remove_data(0, unprotected, Tables::Reserve)?;
+        let from = self.cleared.load(Ordering::Relaxed);
+        self.remove_data(from, unprotected, Tables::Reserve)?;
+        self.cleared.store(unprotected, Ordering::Relaxed);
         self.unshare(unprotected, geometry.end(), Tables::Reserve)?;
         self.remove_tables(geometry.start_level() + 1, 0, geometry.end(), Keep::None)?;
         self.give_up_reserve()
+    }
+
+    /// As [`Core::tear_down`], but gives way after about `steps` RECs, pages, mappings and tables.
+    pub(super) fn tear_down_some(&mut self, steps: u64) -> Result<(), Error> {
+        self.budget.store(steps.max(LEAST_STEPS), Ordering::Relaxed);
+        let result = self.tear_down();
+        self.budget.store(u64::MAX, Ordering::Relaxed);
+        result
+    }
+
+    /// Told of everything that takes a few calls and makes progress by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfinished`] if there has been enough of it.
+    pub(super) fn spend(&self) -> Result<(), Error> {
+        match self.budget.load(Ordering::Relaxed) {
+            0 => Err(Error::Unfinished),
+            u64::MAX => Ok(()),
+            left => {
+                self.budget.store(left - 1, Ordering::Relaxed);
+                Ok(())
+            }
+        }
     }
 
     /// The address of the realm descriptor.

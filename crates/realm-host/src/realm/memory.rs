@@ -1,5 +1,7 @@
 //! A realm's memory: what is in it at the start, what is added when it is touched, and what it shares.
 
+use core::sync::atomic::Ordering;
+
 use cca_abi::rmi::{
     Command, DATA_FLAG_MEASURE, EntryState, Ripas, data_create, data_create_unknown, data_destroy,
     rtt_init_ripas,
@@ -191,6 +193,10 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
         let mut splits = 0;
         let mut swept = 0;
         while ipa < top {
+            if tables == Tables::Reserve {
+                self.cleared.store(ipa, Ordering::Relaxed);
+            }
+            self.spend()?;
             let next = match self.client().data_destroy(data_destroy::Input {
                 rd: self.rd()?,
                 ipa,

@@ -59,6 +59,9 @@ pub struct Failed<R> {
     pub error: Error,
 }
 
+/// What a part of a change has come to: the realm if there is more to do, or if it failed.
+pub type Step<R> = Result<Option<R>, Failed<R>>;
+
 impl<R> fmt::Debug for Failed<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Failed")
@@ -435,13 +438,35 @@ impl<'h, T: SmcTransport, M: PageSupply, S> Realm<'h, T, M, S> {
     pub fn destroy(mut self) -> Result<(), Failed<Realm<'h, T, M, Dying>>> {
         match self.core.tear_down() {
             Ok(()) => Ok(()),
-            Err(error) => Err(Failed {
-                realm: Realm {
-                    core: self.core,
-                    state: PhantomData,
-                },
-                error,
-            }),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Does a part of [`Realm::destroy`], so that an embedder can reschedule: about `steps` RECs, pages, mappings and tables, each of
+    /// which takes a few calls, and at least 16. The realm comes back until everything is gone; then there is `None`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Realm::destroy`].
+    pub fn destroy_step(mut self, steps: u64) -> Step<Realm<'h, T, M, Dying>> {
+        match self.core.tear_down_some(steps) {
+            Ok(()) => Ok(None),
+            Err(Error::Unfinished) => Ok(Some(self.dying())),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn dying(self) -> Realm<'h, T, M, Dying> {
+        Realm {
+            core: self.core,
+            state: PhantomData,
+        }
+    }
+
+    fn failed(self, error: Error) -> Failed<Realm<'h, T, M, Dying>> {
+        Failed {
+            realm: self.dying(),
+            error,
         }
     }
 }

@@ -193,6 +193,7 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
             let Some((ipa, entry)) = next else {
                 return Ok(());
             };
+            self.spend()?;
             if (ipa < base || ipa + entry.size() > top) && tables == Tables::Allocator {
                 self.grow(Ipa::new(ipa), entry.level, LEAF)?;
                 // A monitor that claims that the table was there already has not split anything.

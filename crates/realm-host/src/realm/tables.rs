@@ -123,6 +123,7 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
         let mut ipa = base;
         let mut descended = None;
         while ipa < top {
+            self.spend()?;
             let input = rtt_destroy::Input {
                 rd: self.rd()?,
                 ipa,

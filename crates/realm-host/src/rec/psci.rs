@@ -80,7 +80,9 @@ pub enum Decision {
 pub struct Completion {
     /// The REC index of the target.
     pub target: u64,
-    /// Whether the target can be entered now, if it could not before: the host has to schedule it.
+    /// Whether the host has to see to it that the target is entered: the call was CPU_ON, it was not denied, and the realm is not
+    /// off. The target may have been on before, in which case the realm hears ALREADY_ON and the host may find the target
+    /// scheduled already. `false` says nothing about a target that runs.
     pub may_run: bool,
 }
 
@@ -105,7 +107,8 @@ impl<T: SmcTransport, M: PageSupply> PsciCall<'_, T, M> {
     ///
     /// # Errors
     ///
-    /// [`Error::Usage`] if the target has no REC (any more), or the monitor's refusal. The call is still pending then.
+    /// [`Error::PsciTarget`] if the target has no REC any more, or the monitor's refusal. The call is still pending then: this REC
+    /// cannot be entered, all others can. A refusal is no error once the realm is off, because nobody waits for the answer.
     pub fn complete(self, decision: Decision) -> Result<Option<Completion>, Error> {
         complete(self.core, self.vcpu, self.state, decision)
     }
@@ -131,7 +134,8 @@ pub(super) fn complete<T: SmcTransport, M: PageSupply>(
     let place = usize::try_from(target)
         .ok()
         .and_then(|target| core.vcpus.get(target));
-    let target_rec = place.and_then(Vcpu::granule).ok_or(absent(target))?.get();
+    let gone = Error::PsciTarget { target };
+    let target_rec = place.and_then(Vcpu::granule).ok_or(gone)?.get();
     let deny = decision == Decision::Deny && matches!(request, PsciRequest::CpuOn { .. });
 
     let call = |status| {
@@ -157,9 +161,16 @@ pub(super) fn complete<T: SmcTransport, M: PageSupply>(
             answer = Ok(psci_complete::Output::default());
         }
     }
-    answer.about(target_rec)?;
+    // Another vCPU may have switched the realm off meanwhile.
+    let off = core.is_off();
+    match answer {
+        Err(_) if off => {}
+        // All that is left for the monitor to object to: what it is given is pending, and names the target by its own REC.
+        Err(refused) if refused.refusal.is(Status::ErrorInput) => return Err(gone),
+        answer => drop(answer.about(target_rec)?),
+    }
     state.psci = None;
-    let may_run = matches!(request, PsciRequest::CpuOn { .. }) && !denied;
+    let may_run = matches!(request, PsciRequest::CpuOn { .. }) && !denied && !off;
     if let Some(target) = place.filter(|_| may_run) {
         target.on.store(true, Ordering::Release);
     }
