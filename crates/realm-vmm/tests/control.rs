@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use machine::cpu::GuestCpu;
+use cca_abi::smccc::Registers;
+use machine::cpu::{GuestCpu, names};
 use machine::{Config, Machine, Time};
 use realm_guest::demo::GuestPe;
+use realm_vmm::board;
 use realm_vmm::control::frame::{self, FrameReader, Kind};
 use realm_vmm::control::message::{
     Answer, Call, Details, Event, Outcome, Reply, Request, Spec, State, Status,
@@ -17,6 +19,7 @@ use realm_vmm::control::message::{
 use realm_vmm::report::{self, GranuleReport};
 
 const RAM: u64 = 0x4000_0000;
+const ALIAS: u64 = 1 << 39;
 
 /// The tool's side.
 struct Tool {
@@ -65,10 +68,10 @@ impl Tool {
                     Kind::Console => {
                         let text = String::from_utf8(frame.payload).unwrap();
                         self.consoles.push((frame.realm, text));
+                        return None;
                     }
                     other => panic!("{other:?} from the host"),
                 }
-                continue;
             }
             let mut bytes = [0; 4096];
             let count = self.stream.read(&mut bytes).unwrap();
@@ -312,6 +315,96 @@ fn a_realm_that_never_rests_is_paused_inspected_stopped_and_removed_while_others
             tool.done(Call::Shutdown);
         },
     );
+}
+
+/// As a driver of the PL011 does it: an interrupt for each batch of bytes, routed to vCPU 1, while both vCPUs wait. Says in capitals what it hears; "q" ends
+/// the realm.
+fn listen(guest: &GuestCpu) {
+    let device = |offset: u64| ALIAS | offset;
+    let (uart, distributor) = (device(board::UART), device(board::DISTRIBUTOR));
+    guest.store_device(distributor, 0b10010);
+    guest.store_device(distributor + 0x84, !0);
+    guest.store_device(distributor + 0x420, 0xA0A0_A0A0);
+    guest.store_device(distributor + 0x6000 + 8 * 33, 1);
+    guest.store_device(distributor + 0x104, 0b10);
+    guest.store_device(uart + 0x2C, 0x70);
+    guest.store_device(uart + 0x38, 0x50);
+    guest.store_device(uart + 0x30, 0x301);
+    let mut call = Registers::default();
+    call.0[..4].copy_from_slice(&[0xC400_0003, 1, RAM + 0x1000, 0]);
+    guest.call(&mut call);
+    assert_eq!(call.0[0], 0);
+    loop {
+        guest.wait_for_interrupt();
+    }
+}
+
+fn answer(guest: &GuestCpu) {
+    let uart = ALIAS | board::UART;
+    guest
+        .write_system(names::ICC_PMR_EL1, 0xF0)
+        .expect("a register");
+    guest
+        .write_system(names::ICC_IGRPEN1_EL1, 1)
+        .expect("a register");
+    "?".bytes()
+        .for_each(|byte| guest.store_device(uart, byte.into()));
+    loop {
+        let Some(intid) = guest.acknowledge_interrupt() else {
+            guest.wait_for_interrupt();
+            continue;
+        };
+        assert_eq!(intid, 33);
+        while guest.load_device(uart + 0x18) & 0x10 == 0 {
+            let byte = guest.load_device(uart) as u8;
+            guest.store_device(uart, byte.to_ascii_uppercase().into());
+            if byte == b'q' {
+                let mut call = Registers::default();
+                call.0[0] = 0x8400_0008;
+                guest.call(&mut call);
+            }
+        }
+        guest.end_of_interrupt(intid);
+    }
+}
+
+#[test]
+fn what_is_typed_reaches_a_vcpu_that_waits() {
+    with_host(
+        |machine| {
+            machine.install(RAM, Arc::new(listen));
+            machine.install(RAM + 0x1000, Arc::new(answer));
+        },
+        |tool| {
+            let streamed = Spec {
+                lines: false,
+                ..spec(2)
+            };
+            let realm = tool.realm("listener", streamed);
+            tool.done(Call::Start { realm });
+            let long = "x".repeat(300);
+            for (typed, heard) in [("", "?"), ("hello", "?HELLO"), (&long, ""), ("q", "")] {
+                tool.send(Kind::Console, realm, typed.as_bytes());
+                while !heard.is_empty() && said(tool) != heard {
+                    assert!(tool.receive().is_none());
+                }
+            }
+            assert_eq!(tool.stopped(realm), (report::Outcome::Ok, None));
+            assert_eq!(said(tool), format!("?HELLO{}Q", "X".repeat(300)));
+            assert!(matches!(
+                tool.call(Call::Remove { realm }),
+                Ok(Answer::Removed { .. })
+            ));
+            tool.done(Call::Shutdown);
+        },
+    );
+}
+
+fn said(tool: &Tool) -> String {
+    tool.consoles
+        .iter()
+        .map(|(_, text)| text.as_str())
+        .collect()
 }
 
 #[test]
