@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use cca_abi::firmware::SEED_SIZE;
+use realm_token::development;
 use serde_json::Value;
 use xtask::child::{self, Finished};
 use xtask::workspace::Workspace;
@@ -63,6 +65,10 @@ pub(crate) fn runs(workspace: &Workspace) -> Vec<Case> {
         ));
     }
     cases.push(Case::new("console and tables", tool.console()));
+    for machine in ["qemu", "model"] {
+        let result = tool.attested(machine);
+        cases.push(Case::new(format!("attestation on {machine}"), result));
+    }
     cases.extend(tool.guests());
     cases.extend(tool.refused());
     cases
@@ -95,8 +101,12 @@ fn same_rim(rims: &mut BTreeMap<u64, Value>, vcpus: u64, object: &Value) -> Resu
 
 impl Tool {
     fn run(&self, arguments: &[&str]) -> Result<Finished, String> {
+        self.command("run", arguments)
+    }
+
+    fn command(&self, name: &str, arguments: &[&str]) -> Result<Finished, String> {
         let mut command = Command::new(&self.program);
-        command.arg("run").args(arguments);
+        command.arg(name).args(arguments);
         child::run(&mut command, Some(LIMIT), |_| {}).map_err(|error| error.to_string())
     }
 
@@ -158,6 +168,14 @@ impl Tool {
                 "a plain REC has many granules",
             )?;
         }
+        let checks = object["attestation"]["checks"].as_array();
+        check(
+            object["attestation"]["verified"] == true
+                && checks.is_some_and(|checks| {
+                    checks.len() == 5 && checks.iter().all(|check| check["result"] == "ok")
+                }),
+            "the realm's token does not verify",
+        )?;
         for phase in ["setup", "images", "boot", "realm", "total"] {
             check(
                 object["seconds"][phase].is_number(),
@@ -184,6 +202,73 @@ impl Tool {
         ] {
             if !finished.stdout.contains(part) {
                 return Err(format!("{part} is not in:\n{}", finished.stdout));
+            }
+        }
+        Ok(())
+    }
+
+    /// The token of a run on a machine: what is shown of it, and what becomes of it when something about it is wrong.
+    fn attested(&self, machine: &str) -> Result<(), String> {
+        let shown = self.run(&["--machine", machine])?;
+        let object = self.good(&["--machine", machine], 4)?;
+        let text = |name: &str| object[name].as_str().unwrap_or_default();
+        let (token, challenge, rim) = (text("token"), text("challenge"), text("rim"));
+        let claims = [
+            "\nattestation: verified\n  platform  secured (0x3000), RMM ".to_owned(),
+            format!("\n  realm     {rim}\n"),
+        ];
+        for part in claims {
+            if !shown.stdout.contains(&part) {
+                return Err(format!("{part:?} is not in:\n{}", shown.stdout));
+            }
+        }
+        let measured = self.command("measure", &["--machine", machine])?;
+        if measured.stdout != format!("realm initial measurement {rim}\n") {
+            return Err(format!("not the measurement of the run: {}", measured.all));
+        }
+
+        let keep = |name: &str, content: &str| {
+            let path = self.folder.join(name);
+            let written = fs::create_dir_all(&self.folder).and_then(|()| fs::write(&path, content));
+            written.map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok::<_, String>(path.to_string_lossy().into_owned())
+        };
+        let good = keep("token", token)?;
+        // The last byte is one of the realm token's signature.
+        let (rest, last) = token.split_at(token.len().saturating_sub(1));
+        let flipped = keep(
+            "flipped",
+            &format!("{rest}{}", if last == "0" { 1 } else { 0 }),
+        )?;
+        let another = development::platform_key(&[1; SEED_SIZE]).public_key();
+        let another: String = another.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = keep("key", &another)?;
+        for (arguments, why) in [
+            (
+                [good.as_str(), "--challenge", challenge, "--rim", rim].as_slice(),
+                None,
+            ),
+            (
+                &[&flipped],
+                Some("the signature of the realm token does not verify"),
+            ),
+            (
+                &[&good, "--challenge", "00"],
+                Some("the token answers another challenge"),
+            ),
+            (
+                &[&good, "--key", &key],
+                Some("the signature of the platform token does not verify"),
+            ),
+        ] {
+            let finished = self.command("attest", arguments)?;
+            let right = match why {
+                None => finished.status.success(),
+                Some(why) => finished.status.code() == Some(6) && finished.all.contains(why),
+            };
+            if !right {
+                let code = finished.status.code();
+                return Err(format!("attest {arguments:?}: {code:?}\n{}", finished.all));
             }
         }
         Ok(())
