@@ -23,6 +23,7 @@ mod source;
 mod summary;
 mod table;
 mod terminal;
+mod view;
 mod watch;
 
 use std::process::ExitCode;

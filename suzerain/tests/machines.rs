@@ -133,6 +133,13 @@ fn realms_live_in_a_machine_that_stays_up() {
         "{table}"
     );
 
+    let frame = user.good(&["top", "--once"]);
+    assert!(
+        frame.contains("2 realms, 0 running") && frame.contains("vCPUs of one"),
+        "{frame}"
+    );
+    assert!(user.bad(&["top"], 2).contains("--once"));
+
     let details = user.json(&["inspect", "one"]);
     assert_eq!(details["rim"], one["rim"]);
     assert_eq!(details["recs"].as_array().unwrap().len(), 2);

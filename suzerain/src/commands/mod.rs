@@ -11,9 +11,12 @@ mod lives;
 mod measure;
 mod ps;
 mod run;
+mod top;
 mod up;
 
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use self::ps::state;
 
 use self::attest::Attest;
 use self::host::Host;
@@ -49,6 +52,8 @@ pub(crate) enum Command {
     Start(lives::One),
     /// Shows the realms of the machine that is up.
     Ps(ps::Ps),
+    /// Shows the machine that is up as it goes on: realms, vCPUs, exits, granules.
+    Top(top::Top),
     /// Attaches to a realm's console; Ctrl-] leaves it.
     Console(console::Console),
     /// Prints what a realm has printed.
@@ -84,6 +89,7 @@ impl Command {
             Self::Create(options) => create::run(&options),
             Self::Start(one) => lives::start(&one),
             Self::Ps(options) => ps::run(&options),
+            Self::Top(options) => top::run(&options),
             Self::Console(options) => console::console(&options),
             Self::Logs(options) => console::logs(&options),
             Self::Inspect(options) => inspect::run(&options),
