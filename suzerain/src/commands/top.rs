@@ -53,8 +53,11 @@ pub(crate) fn run(options: &Top) -> u8 {
 fn look(client: &mut Client, view: &View) -> Result<(Listing, Option<Details>), Failure> {
     let listing = client.list()?;
     let selected = view.selected(&listing).map(|realm| realm.realm);
-    // A realm may be removed between the two.
-    let details = selected.and_then(|realm| client.inspect(realm).ok());
+    let details = match selected.map(|realm| client.inspect(realm)) {
+        Some(Err(failure)) if xtask::child::interrupted() => return Err(failure),
+        // A realm may be removed between the two.
+        details => details.and_then(Result::ok),
+    };
     Ok((listing, details))
 }
 
