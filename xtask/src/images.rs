@@ -19,6 +19,8 @@ pub struct Image {
     pub name: &'static str,
     /// Its package.
     pub package: &'static str,
+    /// Its program in that package.
+    pub binary: &'static str,
     /// What it becomes in `target/images`.
     pub file: &'static str,
 }
@@ -27,30 +29,42 @@ pub struct Image {
 pub const DEMO_GUEST: Image = Image {
     name: "demo-guest",
     package: "image-demo-guest",
+    binary: "image-demo-guest",
     file: "demo-guest.bin",
 };
 /// The program at EL3.
 pub const ROOT_MONITOR: Image = Image {
     name: "root-monitor",
     package: "image-root-monitor",
+    binary: "image-root-monitor",
     file: "root-monitor.bin",
 };
 /// The Realm Management Monitor.
 pub const REALM_MONITOR: Image = Image {
     name: "realm-monitor",
     package: "image-realm-monitor",
+    binary: "image-realm-monitor",
     file: "realm-monitor.img",
+};
+/// The RMM as a strict one, for tests of hosts. Not part of a release.
+pub const STRICT_MONITOR: Image = Image {
+    name: "strict-monitor",
+    package: REALM_MONITOR.package,
+    binary: "image-strict-monitor",
+    file: "strict-monitor.img",
 };
 /// The host of realms.
 pub const HYPERVISOR: Image = Image {
     name: "hypervisor",
     package: "image-hypervisor",
+    binary: "image-hypervisor",
     file: "hypervisor.bin",
 };
 /// The payload that runs the test scenarios in place of a hypervisor. Not part of a release.
 pub const SCENARIO_RUNNER: Image = Image {
     name: "scenario-runner",
     package: "image-scenario-runner",
+    binary: "image-scenario-runner",
     file: "scenario-runner.bin",
 };
 
@@ -58,6 +72,7 @@ pub const SCENARIO_RUNNER: Image = Image {
 pub const PUPPET: Image = Image {
     name: "puppet",
     package: "image-puppet",
+    binary: "image-puppet",
     file: "puppet.bin",
 };
 
@@ -65,6 +80,7 @@ pub const PUPPET: Image = Image {
 pub const PAYLOAD: Image = Image {
     name: "payload",
     package: "image-payload",
+    binary: "image-payload",
     file: "payload.bin",
 };
 
@@ -72,24 +88,28 @@ pub const PAYLOAD: Image = Image {
 pub const BENCH: Image = Image {
     name: "bench",
     package: "image-bench",
+    binary: "image-bench",
     file: "bench.bin",
 };
 
 /// What a release has, in an order in which each finds what it embeds.
 pub const RELEASE: [Image; 4] = [DEMO_GUEST, ROOT_MONITOR, REALM_MONITOR, HYPERVISOR];
 /// Everything that can be built.
-pub const ALL: [Image; 8] = [
+pub const ALL: [Image; 9] = [
     BENCH,
     PAYLOAD,
     PUPPET,
     DEMO_GUEST,
     ROOT_MONITOR,
     REALM_MONITOR,
+    STRICT_MONITOR,
     HYPERVISOR,
     SCENARIO_RUNNER,
 ];
 /// Root monitor and RMM, as flash 0 of the machine.
 pub const FIRMWARE: &str = "firmware.bin";
+/// The same with [`STRICT_MONITOR`] as the RMM.
+pub const STRICT_FIRMWARE: &str = "strict-firmware.bin";
 /// The flash's name where an image is asked for by name.
 pub const FIRMWARE_NAME: &str = "firmware";
 
@@ -125,17 +145,20 @@ pub fn build(
         }
         write_if_changed(&folder.join(image.file), &raw.bytes)?;
     }
-    if images.contains(&ROOT_MONITOR) && images.contains(&REALM_MONITOR) {
+    for (monitor, flash) in [(REALM_MONITOR, FIRMWARE), (STRICT_MONITOR, STRICT_FIRMWARE)] {
+        if !images.contains(&ROOT_MONITOR) || !images.contains(&monitor) {
+            continue;
+        }
         let read = |name: &str| {
             let path = folder.join(name);
             fs::read(&path).map_err(|error| Error::io("read", &path, &error))
         };
-        let flash = firmware::assemble(
+        let content = firmware::assemble(
             &read(ROOT_MONITOR.file)?,
-            &read(REALM_MONITOR.file)?,
+            &read(monitor.file)?,
             firmware::identity()?,
         )?;
-        write_if_changed(&folder.join(FIRMWARE), &flash)?;
+        write_if_changed(&folder.join(flash), &content)?;
     }
     Ok(())
 }
@@ -147,7 +170,7 @@ pub fn elf_path(workspace: &Workspace, toolchain: &Toolchain, image: Image) -> P
         .join(toolchain.name())
         .join(TARGET)
         .join("image")
-        .join(image.package)
+        .join(image.binary)
 }
 
 /// Checks the code of `image` with clippy, as it is compiled for bare metal. The images that it embeds must be there.
@@ -180,6 +203,7 @@ fn cargo(workspace: &Workspace, toolchain: &Toolchain, subcommand: &str, image: 
     let mut command = toolchain.cargo(subcommand, &RUSTFLAGS);
     command.current_dir(workspace.root());
     command.args(["--profile", "image", "--package", image.package]);
+    command.args(["--bin", image.binary]);
     command
         .arg("--target-dir")
         .arg(workspace.bare_metal().join(toolchain.name()));

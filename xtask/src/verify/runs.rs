@@ -10,6 +10,7 @@ use cca_abi::firmware::SEED_SIZE;
 use realm_token::development;
 use serde_json::Value;
 use xtask::child::{self, Finished};
+use xtask::images::STRICT_FIRMWARE;
 use xtask::workspace::Workspace;
 
 use super::Case;
@@ -62,6 +63,16 @@ pub(crate) fn runs(workspace: &Workspace) -> Vec<Case> {
         cases.push(Case::new(
             arguments.join(" "),
             tool.good(arguments, vcpus).map(drop),
+        ));
+    }
+    let firmware = workspace.images().join(STRICT_FIRMWARE);
+    let firmware = firmware.to_string_lossy();
+    for page_size in ["4k", "64k"] {
+        let arguments = ["--firmware", &*firmware, "--page-size", page_size];
+        let result = tool.good_above(&arguments, 4, |aux_granules| aux_granules == 16);
+        cases.push(Case::new(
+            format!("above the strict monitor, pages of {page_size}"),
+            result.map(drop),
         ));
     }
     cases.push(Case::new("console and tables", tool.console()));
@@ -121,6 +132,16 @@ impl Tool {
 
     /// A run that must succeed, with everything that its report promises.
     fn good(&self, arguments: &[&str], vcpus: u64) -> Result<Value, String> {
+        self.good_above(arguments, vcpus, |aux_granules| aux_granules <= 1)
+    }
+
+    /// The same above a monitor that takes other numbers of auxiliary granules.
+    fn good_above(
+        &self,
+        arguments: &[&str],
+        vcpus: u64,
+        aux_granules: fn(u64) -> bool,
+    ) -> Result<Value, String> {
         let (object, code) = self.json(arguments)?;
         let check = |holds: bool, what: &str| {
             if holds {
@@ -164,8 +185,8 @@ impl Tool {
                 "a REC was never left",
             )?;
             check(
-                rec["aux_granules"].as_u64().is_some_and(|count| count <= 1),
-                "a plain REC has many granules",
+                rec["aux_granules"].as_u64().is_some_and(aux_granules),
+                "a REC has another number of auxiliary granules",
             )?;
         }
         let checks = object["attestation"]["checks"].as_array();
