@@ -1,12 +1,11 @@
 //! `suzerain run --kernel`: a Linux as a realm, with a person at its console, or with a command to run.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use realm_vmm::report::{Outcome, Phase};
+use realm_vmm::report::Phase;
 use xtask::Progress;
 
 use super::conclude;
@@ -189,15 +188,13 @@ fn sit_at(
         screen.err("Ctrl-] q ends the realm\r");
     }
     session.start(realm)?;
-    let left = Arc::new(AtomicBool::new(false));
-    let (typist, leaving) = (session.clone(), left.clone());
+    let typist = session.clone();
     let typed = terminal::typed(true);
     thread::spawn(move || {
         for typed in typed {
             let sent = match typed {
                 Typed::Bytes(bytes) => typist.input(realm, KERNEL, &bytes),
                 Typed::Leave => {
-                    leaving.store(true, Ordering::SeqCst);
                     let why = "the realm does not stop".to_owned();
                     typist.set_deadline(Some((Instant::now() + STOP, why)));
                     typist.stop(realm)
@@ -210,12 +207,7 @@ fn sit_at(
     });
     let stopped = session.wait_stopped(realm);
     drop(raw);
-    let mut stopped = stopped?;
-    if left.load(Ordering::SeqCst) {
-        // As it was told to.
-        stopped.outcome = Outcome::Ok;
-    }
-    Ok(stopped)
+    stopped
 }
 
 /// Adds the end of the kernel's log to a failure, if nobody has seen it.
