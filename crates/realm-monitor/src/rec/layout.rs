@@ -174,8 +174,8 @@ pub const DBGWVR: usize = DBGBCR + DEBUG_MAX;
 /// DBGWCR0_EL1 to DBGWCR15_EL1.
 pub const DBGWCR: usize = DBGWVR + DEBUG_MAX;
 
-/// The PMU's registers, PMCR_EL0 excepted, which every realm has: [`PmuReg`]s, then PMEVCNTR<n>_EL0, then
-/// PMEVTYPER<n>_EL0.
+/// The PMU's registers, PMCR_EL0 excepted, which every realm has: [`PmuReg`]s, then `PMEVCNTR<n>_EL0`, then
+/// `PMEVTYPER<n>_EL0`.
 pub const PMU: usize = DBGWCR + DEBUG_MAX;
 /// Most event counters that a PMU can have.
 pub const PMU_COUNTERS_MAX: usize = 31;
