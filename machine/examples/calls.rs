@@ -56,18 +56,20 @@ fn time(threads: u64, work: Work) -> u64 {
                 while started.elapsed() < ATTEMPT {
                     calls += work(&pe, base);
                 }
-                (calls, started.elapsed())
+                (calls, started, Instant::now())
             })
         };
         let threads: Vec<_> = (0..threads).map(|n| scope.spawn(move || run(n))).collect();
         let join = threads.into_iter().map(|thread| thread.join());
         join.map(|times| times.expect("nobody panics")).collect()
     });
-    let rate: f64 = times
-        .iter()
-        .map(|(calls, time)| *calls as f64 / time.as_secs_f64())
-        .sum();
-    (1e12 / rate) as u64
+    let calls: u64 = times.iter().map(|(calls, ..)| calls).sum();
+    let begin = times.iter().map(|(_, begin, _)| *begin).min();
+    let end = times.iter().map(|(.., end)| *end).max();
+    let time = end
+        .zip(begin)
+        .map_or(Duration::ZERO, |(end, begin)| end - begin);
+    (time.as_nanos() * 1000 / u128::from(calls)) as u64
 }
 
 fn call(pe: &HostPe, command: Command, operand: u64) {

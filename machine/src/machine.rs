@@ -346,9 +346,7 @@ impl Inner {
             Some(strict) => strict.handle_rmi(self.monitor(), &mut element, &mut call),
         };
         drop(element);
-        let mut answer = call;
-        answer.0.copy_within(..5, 1);
-        answer.0[0] = RMI_REQ_COMPLETE.into();
+        let mut answer = Registers::call(RMI_REQ_COMPLETE, &call.0[..5]);
         let action = self.firmware.root.smc(pe, World::Realm, &mut answer);
         assert_eq!(
             action,

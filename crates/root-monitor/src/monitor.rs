@@ -253,7 +253,9 @@ impl<'a, P: Platform> RootMonitor<'a, P> {
         match smccc::function_id(registers.0[0]) {
             // Even after a failure elsewhere, what this PE has begun is brought to its end.
             RMI_REQ_COMPLETE if !record.booting_rmm() => {
-                registers.0.copy_within(1..=REQ_COMPLETE_RESULTS, 0);
+                let mut results = [0; REQ_COMPLETE_RESULTS];
+                results.copy_from_slice(&registers.0[1..=REQ_COMPLETE_RESULTS]);
+                registers.0[..REQ_COMPLETE_RESULTS].copy_from_slice(&results);
                 Action::Switch(World::NonSecure)
             }
             BOOT_COMPLETE if record.booting_rmm() => {

@@ -93,22 +93,22 @@ impl Locked<'_, Rtt> {
 /// Index of the first live entry from `from` on, or `end` if none is live in front of it. Both are in the table, and `end`
 /// is the end of a group.
 fn first_live(table: &Granule, from: usize, end: usize) -> usize {
-    const ANY: u64 = Entry::LIVE | OTHERS_LIVE;
     let live = |word: &AtomicU64| Entry::read(word).is_live();
-    let mut at = from;
-    for group in table[..end]
-        .as_chunks::<GROUP>()
-        .0
-        .iter()
-        .skip(from / GROUP)
-    {
-        // Only the first group is not looked through from its beginning.
-        if group[0].load(Relaxed) & ANY != 0
-            && let Some(found) = group[at % GROUP..].iter().position(live)
-        {
-            return at + found;
+    let first = from / GROUP;
+    let groups = table[..end].as_chunks::<GROUP>().0;
+    for (n, group) in groups.iter().enumerate().skip(first) {
+        if group[0].load(Relaxed) & (Entry::LIVE | OTHERS_LIVE) == 0 {
+            continue;
         }
-        at = at / GROUP * GROUP + GROUP;
+        // The mark may be of old. All words together are less work than one after the other.
+        let all = group.iter().fold(0, |all, word| all | word.load(Relaxed));
+        if all & Entry::LIVE == 0 {
+            continue;
+        }
+        let start = if n == first { from % GROUP } else { 0 };
+        if let Some(found) = group[start..].iter().position(live) {
+            return n * GROUP + start + found;
+        }
     }
     end
 }
