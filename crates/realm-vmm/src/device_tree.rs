@@ -1,4 +1,4 @@
-//! The device tree of a realm: what of [`board`](crate::board) it has.
+//! The device tree of a realm: what of `board` it has.
 //!
 //! Addresses are those without the bit of the unprotected alias; a kernel that knows that it is a realm sets it where it maps devices.
 

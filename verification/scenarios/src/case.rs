@@ -34,7 +34,7 @@ pub enum Change {
     Flip(u64),
     /// A word of the structure that the operand points to has this value.
     Word(usize, u64),
-    /// Something was done before the call; [`Fixture::undo`] knows how to take it back, if it can be.
+    /// Something was done before the call; the fixture knows how to take it back, if it can be.
     Prepare(fn(&mut Fixture<'_>)),
     /// The operands become what the function makes of them.
     Operands(fn(&mut Fixture<'_>, &mut Registers)),

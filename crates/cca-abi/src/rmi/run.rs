@@ -18,7 +18,7 @@ pub mod enter_offset {
     pub const GPRS: usize = 0x200;
     /// ICH_HCR_EL2 as the host wants it.
     pub const GICV3_HCR: usize = 0x300;
-    /// ICH_LR<n>_EL2 as the host wants them.
+    /// `ICH_LR<n>_EL2` as the host wants them.
     pub const GICV3_LRS: usize = 0x308;
     /// First byte after the last field.
     pub const END: usize = GICV3_LRS + 8 * super::LIST_REGISTERS;
@@ -52,7 +52,7 @@ pub mod exit_offset {
     pub const GPRS: usize = 0x200;
     /// ICH_HCR_EL2.
     pub const GICV3_HCR: usize = 0x300;
-    /// ICH_LR<n>_EL2.
+    /// `ICH_LR<n>_EL2`.
     pub const GICV3_LRS: usize = 0x308;
     /// ICH_MISR_EL2.
     pub const GICV3_MISR: usize = 0x388;
@@ -147,7 +147,7 @@ pub struct RecEnter {
     pub gprs: [u64; GPRS],
     /// ICH_HCR_EL2.
     pub gicv3_hcr: u64,
-    /// ICH_LR<n>_EL2.
+    /// `ICH_LR<n>_EL2`.
     pub gicv3_lrs: [u64; LIST_REGISTERS],
 }
 
@@ -193,7 +193,7 @@ pub struct RecExit {
     pub gprs: [u64; GPRS],
     /// ICH_HCR_EL2.
     pub gicv3_hcr: u64,
-    /// ICH_LR<n>_EL2.
+    /// `ICH_LR<n>_EL2`.
     pub gicv3_lrs: [u64; LIST_REGISTERS],
     /// ICH_MISR_EL2.
     pub gicv3_misr: u64,

@@ -7,7 +7,7 @@ use super::shared::Shared;
 use super::targets::{Targets, bits};
 use super::{PHYSICAL_TIMER, PMU, VIRTUAL_TIMER};
 
-/// Fields of ICH_LR<n>_EL2 that the host may use in a realm.
+/// Fields of `ICH_LR<n>_EL2` that the host may use in a realm.
 pub(super) mod lr {
     pub(in crate::gic) const INTID: u64 = 0xFFFF_FFFF;
     /// A maintenance interrupt when the interrupt is done.
