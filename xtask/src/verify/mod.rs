@@ -4,6 +4,7 @@ mod boots;
 mod built;
 pub(crate) mod host;
 mod hosts;
+mod linux;
 mod runs;
 
 use std::time::Instant;
@@ -44,7 +45,7 @@ struct Suite {
 }
 
 /// In an order in which the quickest answer comes first, and what a suite needs is made by those before it.
-const SUITES: [Suite; 8] = [
+const SUITES: [Suite; 9] = [
     Suite {
         name: "layering",
         run: host::layering,
@@ -76,6 +77,10 @@ const SUITES: [Suite; 8] = [
     Suite {
         name: "hosts",
         run: hosts::hosts,
+    },
+    Suite {
+        name: "linux",
+        run: linux::linux,
     },
 ];
 
