@@ -10,7 +10,7 @@ use machine::{Config, Gpi, HostPe, Machine, RunOptions};
 use realm_guest::demo::GuestPe;
 use realm_host::rec::{Entry, Exit};
 use realm_host::{Host, Ipa, IpaRange, RealmConfig, SmcTransport, VcpuConfig};
-use realm_vmm::{Console, Event, Outcome};
+use realm_vmm::{Console, Event, Outcome, board, gic};
 
 /// Listens to nothing.
 struct Silent;
@@ -178,6 +178,16 @@ fn a_store_under_way_does_not_land_in_a_granule_that_was_given_away() {
     });
 }
 
+/// The distributor forwards interrupts of group 1, and this vCPU's private ones are in it and enabled.
+fn take_interrupts(guest: &GuestCpu) {
+    let index = cca_abi::mpidr::index_from_architectural(guest.mpidr());
+    let frame = ALIAS | (board::REDISTRIBUTORS + index * gic::REDISTRIBUTOR_SIZE);
+    guest.store_device(ALIAS | board::DISTRIBUTOR, 0b10010);
+    guest.store_device(frame + 0x14, 0);
+    guest.store_device(frame + 0x1_0080, !0);
+    guest.store_device(frame + 0x1_0100, !0);
+}
+
 #[test]
 fn interrupts_go_from_vcpu_to_vcpu() {
     const VCPUS: u64 = 18;
@@ -203,6 +213,7 @@ fn interrupts_go_from_vcpu_to_vcpu() {
         assert_eq!(intid, 3);
     };
     let secondary = move |guest: &GuestCpu| {
+        take_interrupts(guest);
         guest.atomic_add(counter, 1).expect("memory");
         loop {
             wait(guest);
@@ -210,6 +221,7 @@ fn interrupts_go_from_vcpu_to_vcpu() {
         }
     };
     let primary = move |guest: &GuestCpu| {
+        take_interrupts(guest);
         guest.write(counter, 1);
         for index in 1..VCPUS {
             let target = cca_abi::mpidr::architectural_from_index(index) & 0xFF_00FF_FFFF;
