@@ -161,7 +161,9 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
 
     /// When to look whether somebody else wants the PE.
     fn end_of_slice(&self, now: u64, neighbours: &impl Neighbours) -> u64 {
-        let waiting = earliest(self.schedule.lock().deadline(), neighbours.deadline());
+        // One lock after the other: a neighbour's PE may be asking for this realm's meanwhile.
+        let own = self.schedule.lock().deadline();
+        let waiting = earliest(own, neighbours.deadline());
         let waiting = earliest(waiting, self.time_limit());
         let end = now.saturating_add(self.slice);
         end.min(waiting.unwrap_or(end)).max(now + 1)
