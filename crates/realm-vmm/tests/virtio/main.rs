@@ -1,10 +1,7 @@
-//! Virtio devices, with somebody else's drivers and with none that any driver is like.
+//! Virtio devices, with drivers that no driver is like. Those that are like one are in `hardware/virtio-peer`.
 
 mod block;
-mod driven;
-mod hal;
 mod hand;
 mod hostile;
 mod memory;
 mod realm;
-mod wire;

@@ -13,19 +13,18 @@ pub(crate) const BASE: u64 = 0x4000_0000;
 /// Bytes of a page.
 pub(crate) const PAGE: u64 = 4096;
 
-/// A page, aligned to its size.
-#[repr(align(4096))]
-pub(crate) struct Page(pub(crate) [AtomicU64; 512]);
+/// A page, in words.
+struct Page([AtomicU64; 512]);
 
 impl Page {
-    pub(crate) const fn new() -> Self {
+    const fn new() -> Self {
         Self([const { AtomicU64::new(0) }; 512])
     }
 }
 
 /// Pages from [`BASE`] on, all of them shared.
 pub(crate) struct Memory {
-    pages: &'static [Page],
+    pages: Vec<Page>,
     private: Cell<Option<u64>>,
     /// How often each address was the start of a read.
     reads: RefCell<BTreeMap<u64, usize>>,
@@ -33,13 +32,8 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new(pages: usize) -> Self {
-        let pages: Vec<_> = (0..pages).map(|_| Page::new()).collect();
-        Self::over(Vec::leak(pages))
-    }
-
-    pub(crate) fn over(pages: &'static [Page]) -> Self {
         Self {
-            pages,
+            pages: (0..pages).map(|_| Page::new()).collect(),
             private: Cell::new(None),
             reads: RefCell::default(),
         }

@@ -9,8 +9,7 @@ use virtio_drivers::device::net::VirtIONet;
 use virtio_drivers::device::rng::VirtIORng;
 use virtio_drivers::transport::{DeviceType, Transport};
 
-use crate::hal::{self, Realm};
-use crate::wire::Wire;
+use virtio_peer::{Realm, Wire, in_use, memory};
 
 #[test]
 fn a_console_takes_and_gives_bytes() {
@@ -35,7 +34,7 @@ fn a_console_takes_and_gives_bytes() {
     assert_eq!(port.send_input(&text), 9000);
     let mut received = Vec::new();
     while received.len() < 9000 {
-        device.borrow_mut().poll(&hal::memory());
+        device.borrow_mut().poll(&memory());
         let is_asserted = device.borrow().is_asserted();
         assert_eq!(driver.ack_interrupt(), Ok(is_asserted));
         let byte = driver.recv(true).expect("no error");
@@ -51,7 +50,7 @@ fn a_resize_is_told() {
     let mut wire = Wire::new(device, || ());
     assert_eq!(wire.device_type(), DeviceType::Console);
     let device = wire.device.clone();
-    let poll = || device.borrow_mut().poll(&hal::memory());
+    let poll = || device.borrow_mut().poll(&memory());
     let generation = wire.read_config_generation();
     port.resize(80, 24);
     poll();
@@ -105,7 +104,7 @@ fn frames_go_both_ways_and_are_lost_without_room() {
         let fits = (14..=1518).contains(&length);
         assert_eq!(port.send_frame(&vec![7; length]), fits, "{length}");
     }
-    device.borrow_mut().poll(&hal::memory());
+    device.borrow_mut().poll(&memory());
     assert!(device.borrow().is_asserted());
     for length in [14, 1514] {
         let buffer = driver.receive().expect("a frame");
@@ -116,7 +115,7 @@ fn frames_go_both_ways_and_are_lost_without_room() {
     let all = 16 + WAITING_FRAMES;
     for n in 0..all + 3 {
         assert_eq!(port.send_frame(&[n as u8; 64]), n < all, "{n}");
-        device.borrow_mut().poll(&hal::memory());
+        device.borrow_mut().poll(&memory());
     }
     for n in 0..all {
         let buffer = driver.receive().expect("a frame");
@@ -169,5 +168,5 @@ fn entropy_comes_when_there_is_some() {
         }
     }
     drop(driver);
-    assert_eq!(hal::in_use(), 0);
+    assert_eq!(in_use(), 0);
 }

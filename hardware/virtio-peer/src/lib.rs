@@ -1,16 +1,22 @@
-//! Where the drivers of `virtio-drivers` have their shared memory: each test's own.
+//! The other ends of a realm's virtio devices, for tests: drivers of the crate `virtio-drivers`, which nobody here wrote.
 //!
-//! The one file of the project outside the hardware's ring with unsafe code, because the interface for drivers is: it gives buffers
-//! as raw pointers. As a realm does, it copies them to shared memory and back.
+//! Their interface to memory is unsafe, because it gives buffers as raw pointers; that is why this stands in the hardware's ring. As
+//! a realm does, it copies each buffer to shared memory and back.
+
+mod memory;
+mod wire;
 
 use std::cell::RefCell;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
 
+use realm_vmm::bus::SharedMemory;
 use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 
-use crate::memory::{ALIAS, BASE, Memory, PAGE, Page};
+pub use crate::memory::Memory;
+use crate::memory::{ALIAS, BASE, PAGE, Page};
+pub use crate::wire::Wire;
 
+/// Pages that the drivers of a test have.
 const PAGES: usize = 512;
 
 struct Arena {
@@ -26,12 +32,14 @@ thread_local! {
 }
 
 /// The memory of this thread's drivers.
-pub(crate) fn memory() -> Memory {
-    ARENA.with_borrow(|arena| Memory::over(arena.pages))
+#[must_use]
+pub fn memory() -> Memory {
+    ARENA.with_borrow(|arena| Memory(arena.pages))
 }
 
-/// Pages that are in use.
-pub(crate) fn in_use() -> usize {
+/// Pages of this thread's memory that are in use.
+#[must_use]
+pub fn in_use() -> usize {
     ARENA.with_borrow(|arena| arena.used.iter().filter(|&&used| used).count())
 }
 
@@ -43,9 +51,7 @@ fn take(pages: usize) -> (u64, NonNull<u8>) {
             .expect("room");
         arena.used[first..first + pages].fill(true);
         let taken = &arena.pages[first..first + pages];
-        for word in taken.iter().flat_map(|page| &page.0) {
-            word.store(0, Ordering::Relaxed);
-        }
+        taken.iter().for_each(Page::clear);
         (BASE + first as u64 * PAGE, NonNull::from(taken).cast())
     })
 }
@@ -60,7 +66,8 @@ fn give_back(ipa: u64, bytes: usize) {
 }
 
 /// A realm that hands out shared memory and copies buffers.
-pub(crate) struct Realm;
+#[derive(Debug)]
+pub struct Realm;
 
 // SAFETY: the pages are atomics of a leaked allocation, aligned to a page, whose pointers nobody else of this thread has until they are
 // given back; other threads have arenas of their own, and drivers and devices of one test are on one thread.
@@ -91,8 +98,7 @@ unsafe impl Hal for Realm {
     unsafe fn unshare(paddr: PhysAddr, buffer: NonNull<[u8]>, direction: BufferDirection) {
         if direction != BufferDirection::DriverToDevice {
             let mut bytes = vec![0; buffer.len()];
-            let memory = memory();
-            realm_vmm::bus::SharedMemory::read(&memory, paddr, &mut bytes).expect("shared");
+            memory().read(paddr, &mut bytes).expect("shared");
             let from = NonNull::from(&bytes[..]).cast();
             // SAFETY: the caller's buffer is valid and as long as this copy.
             unsafe {

@@ -9,17 +9,19 @@ use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Trans
 use virtio_drivers::{Error, PhysAddr, Result};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::hal;
+use crate::memory;
 
 /// A device whose registers are called.
-pub(crate) struct Wire<D> {
-    pub(crate) device: Rc<RefCell<Registers<D>>>,
+pub struct Wire<D> {
+    /// The device, whose registers and state a test may look at.
+    pub device: Rc<RefCell<Registers<D>>>,
     /// What the host does after a notification, before it polls the device.
     host: Box<dyn FnMut()>,
 }
 
 impl<D: Device> Wire<D> {
-    pub(crate) fn new(device: Registers<D>, host: impl FnMut() + 'static) -> Self {
+    /// Connects a driver with `device`; `host` is what the host does after each notification.
+    pub fn new(device: Registers<D>, host: impl FnMut() + 'static) -> Self {
         Self {
             device: Rc::new(RefCell::new(device)),
             host: Box::new(host),
@@ -31,7 +33,7 @@ impl<D: Device> Wire<D> {
     }
 
     fn set(&self, offset: u64, value: u32) {
-        let memory = hal::memory();
+        let memory = memory();
         let mut device = self.device.borrow_mut();
         device.write(offset, 4, value.into(), &memory);
     }
@@ -72,7 +74,7 @@ impl<D: Device> Transport for Wire<D> {
         // A read may take several rounds.
         for _ in 0..8 {
             (self.host)();
-            self.device.borrow_mut().poll(&hal::memory());
+            self.device.borrow_mut().poll(&memory());
         }
     }
 
