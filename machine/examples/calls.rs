@@ -1,8 +1,12 @@
 //! How long calls take on the in-process machine: `cargo run --release -p machine --example calls`, which is also what
 //! `cargo xtask bench` starts. Prints a line `calls NAME THREADS PICOSECONDS` for each figure: the time of one call, and
-//! for several threads, which have granules of their own, the time divided by the calls of all of them.
+//! for several threads, which have granules of their own, the time divided by the calls of all of them. `WIPE` is no call: it is
+//! what the computer takes to clear a granule, with which a monitor cannot do better. Where two threads gain nothing in
+//! it, as on a computer whose processors share their stores, they gain nothing in undelegating memory that was written.
 
+use std::cell::RefCell;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cca_abi::rmi::Command;
@@ -24,10 +28,11 @@ const ATTEMPT: Duration = Duration::from_millis(2);
 type Work = fn(&HostPe, u64) -> u64;
 
 fn main() {
-    let works: [(&str, Work); 3] = [
+    let works: [(&str, Work); 4] = [
         ("VERSION", version),
         ("DELEGATE_UNDELEGATE", move_granules),
         ("DELEGATE_UNDELEGATE_WRITTEN", move_written_granules),
+        ("WIPE", wipe),
     ];
     for (name, work) in works {
         for threads in [1, 2] {
@@ -102,4 +107,19 @@ fn move_written_granules(pe: &HostPe, base: u64) -> u64 {
         written.expect("the host's own memory");
     }
     move_granules(pe, base)
+}
+
+thread_local! {
+    static PAGES: RefCell<Vec<AtomicU64>> = RefCell::new((0..COUNT * 512).map(AtomicU64::new).collect());
+}
+
+/// The stores of wiping that many granules, and nothing else.
+fn wipe(_: &HostPe, _: u64) -> u64 {
+    PAGES.with_borrow_mut(|words| {
+        for word in &*words {
+            word.store(0, Ordering::Relaxed);
+        }
+        std::hint::black_box(words);
+    });
+    COUNT
 }

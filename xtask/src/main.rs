@@ -34,7 +34,7 @@ enum Task {
     },
     /// Runs every check: layering, style, unit tests, images, and realms on both machines.
     Test {
-        /// Only these suites: layering, style, unit, images, firmware, scenarios, runs, hosts.
+        /// Only these suites: layering, style, unit, images, firmware, scenarios, runs, hosts, linux.
         suites: Vec<String>,
     },
     /// Counts the instructions that the firmware spends on each call, and times calls on the in-process machine.

@@ -73,13 +73,7 @@ impl Attestation {
         input: &attest_get_realm_key::Input,
     ) -> Result<attest_get_realm_key::Output, attest_get_realm_key::Condition> {
         use attest_get_realm_key::Condition as C;
-        let offset =
-            place(input.buffer, input.size, shared_buffer).map_err(
-                |misplaced| match misplaced {
-                    Misplaced::Outside => C::Buffer,
-                    Misplaced::TooLong => C::Size,
-                },
-            )?;
+        let offset = place(input.buffer, input.size, shared_buffer, C::Buffer, C::Size)?;
         if input.curve != CURVE_P384 {
             return Err(C::Curve);
         }
@@ -102,13 +96,7 @@ impl Attestation {
         input: &attest_get_plat_token::Input,
     ) -> Result<attest_get_plat_token::Output, attest_get_plat_token::Condition> {
         use attest_get_plat_token::Condition as C;
-        let offset =
-            place(input.buffer, input.size, shared_buffer).map_err(
-                |misplaced| match misplaced {
-                    Misplaced::Outside => C::Buffer,
-                    Misplaced::TooLong => C::Size,
-                },
-            )?;
+        let offset = place(input.buffer, input.size, shared_buffer, C::Buffer, C::Size)?;
         let challenge_size = input.challenge_size;
         if !matches!(challenge_size, 0 | 32 | 48 | 64) || challenge_size > input.size {
             return Err(C::Challenge);
@@ -171,19 +159,21 @@ impl Token {
     }
 }
 
-enum Misplaced {
-    Outside,
-    TooLong,
-}
-
-/// The offset in the shared page of `size` bytes at `buffer`, if they lie in it.
-fn place(buffer: u64, size: u64, shared_buffer: u64) -> Result<usize, Misplaced> {
+/// The offset in the shared page of `size` bytes at `buffer`, if they lie in it; else, `outside` where they start elsewhere, and
+/// `too_long` where they do not end in it.
+fn place<C>(
+    buffer: u64,
+    size: u64,
+    shared_buffer: u64,
+    outside: C,
+    too_long: C,
+) -> Result<usize, C> {
     let offset = buffer.wrapping_sub(shared_buffer);
     if offset >= GRANULE_SIZE {
-        return Err(Misplaced::Outside);
+        return Err(outside);
     }
     if size == 0 || size > GRANULE_SIZE - offset {
-        Err(Misplaced::TooLong)
+        Err(too_long)
     } else {
         Ok(offset as usize)
     }

@@ -1,4 +1,4 @@
-//! The realm that `suzerain run` shows: [`realm_guest::demo`] on bare metal.
+//! The realm that `suzerain run` shows: `realm_guest::demo` on bare metal.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]

@@ -1,10 +1,10 @@
-//! A hypervisor at NS-EL2 that runs realms: [`realm_vmm`] on bare metal, on all PEs.
+//! A hypervisor at NS-EL2 that runs realms: `realm_vmm` on bare metal, on all PEs.
 //!
-//! If the launch bundle says so, it serves the control channel on the machine's virtio console ([`realm_vmm::control`]) and runs
+//! If the launch bundle says so, it serves the control channel on the machine's virtio console (`realm_vmm::control`) and runs
 //! whatever realms it is asked for. Otherwise it runs one realm:
 //!
-//! The realm is what the launch bundle in memory describes ([`cca_abi::launch`]), or the demonstration realm that is
-//! built in. What happens is told on the UART as records ([`realm_vmm::report`]) and, at the end, as a table for people.
+//! The realm is what the launch bundle in memory describes (`cca_abi::launch`), or the demonstration realm that is
+//! built in. What happens is told on the UART as records (`realm_vmm::report`) and, at the end, as a table for people.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(any(target_os = "none", test))]

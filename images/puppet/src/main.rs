@@ -1,4 +1,4 @@
-//! The realm of the scenarios: [`realm_guest::puppet`] on bare metal.
+//! The realm of the scenarios: `realm_guest::puppet` on bare metal.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]

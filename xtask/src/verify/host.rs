@@ -31,7 +31,7 @@ pub(crate) fn layering(workspace: &Workspace) -> Vec<Case> {
     ]
 }
 
-/// Formatting and lints, as far as the user's toolchain has the tools.
+/// Formatting, lints and the documentation's build, as far as the user's toolchain has the tools.
 pub(crate) fn style(workspace: &Workspace) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut check = |name: &str, tool: &str, command: &mut Command| {
@@ -60,6 +60,10 @@ pub(crate) fn style(workspace: &Workspace) -> Vec<Case> {
         "warnings",
     ]);
     check("lints", "clippy", &mut lints);
+    let mut documentation = cargo(workspace, "doc");
+    documentation.args(["--quiet", "--workspace", "--no-deps"]);
+    documentation.env("RUSTDOCFLAGS", "-D warnings");
+    check("documentation", "doc", &mut documentation);
     cases
 }
 
