@@ -19,8 +19,8 @@ pub trait Console {
     /// A device of the realm may have something for the world outside, or room for something from there.
     fn device_changed(&self) {}
 
-    /// Whether PE 0 is to be called to pass output on. Asked after each exit, and when a vCPU leaves its PE: then nothing waits any
-    /// longer.
+    /// Whether PE 0 is to be called to pass output on. Asked after each exit, and when a vCPU leaves its PE or its slice is over: then nothing
+    /// waits any longer.
     fn calls_for_service(&self, leaving: bool) -> bool {
         let _ = leaving;
         false

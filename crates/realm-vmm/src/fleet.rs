@@ -222,7 +222,11 @@ struct Others<'f, 'a, T: SmcTransport, M: PageSupply, C: Console, S> {
 impl<T: SmcTransport, M: PageSupply, C: Console, S: Service> Neighbours
     for Others<'_, '_, T, M, C, S>
 {
-    fn want(&self, now: u64) -> bool {
+    fn want(&self, now: u64, pe: &mut impl HostPe) -> bool {
+        // A vCPU that nobody else wants the PE of may go on for ever: what it has printed of a line is passed on all the same.
+        if self.console.calls_for_service(true) {
+            pe.kick_others();
+        }
         let members = self.fleet.members.read();
         self.more
             || members

@@ -4,8 +4,8 @@ use crate::pe::HostPe;
 
 /// What a vCPU's loop asks of the world around its realm.
 pub(crate) trait Neighbours {
-    /// Whether somebody else wants to run at this time: the vCPU leaves at the end of its slice.
-    fn want(&self, now: u64) -> bool;
+    /// Called at the end of each slice. Whether somebody else wants to run at this time: the vCPU leaves then.
+    fn want(&self, now: u64, pe: &mut impl HostPe) -> bool;
 
     /// When somebody else wants to run.
     fn deadline(&self) -> Option<u64>;
@@ -19,7 +19,7 @@ pub(crate) trait Neighbours {
 pub(crate) struct Alone;
 
 impl Neighbours for Alone {
-    fn want(&self, _now: u64) -> bool {
+    fn want(&self, _now: u64, _pe: &mut impl HostPe) -> bool {
         false
     }
 

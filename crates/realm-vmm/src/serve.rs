@@ -117,7 +117,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             }
             if now >= end {
                 self.count_time(counted, now);
-                if self.time_is_over(now) || self.has_ready(now) || neighbours.want(now) {
+                if self.time_is_over(now) || self.has_ready(now) || neighbours.want(now, pe) {
                     return Verdict::Again;
                 }
                 end = self.end_of_slice(now, neighbours);
