@@ -325,6 +325,7 @@ mod tests {
                 exits: BTreeMap::from([("mmio".to_owned(), exits)]),
             }],
             map: Vec::new(),
+            faults: Vec::new(),
             token: None,
             challenge: None,
         };

@@ -4,6 +4,7 @@
 //! A device asks for service with a level: after each call the machine looks at [`MmioDevice::is_asserted`] and tells
 //! the interrupt controller.
 
+use alloc::string::String;
 use core::fmt;
 
 /// Memory that a realm shares with its host, the only memory that a device can reach.
@@ -59,4 +60,18 @@ pub trait MmioDevice: Send {
 
     /// Whether the device's interrupt line is high.
     fn is_asserted(&self) -> bool;
+
+    /// What the realm's driver has done wrong last, if it has.
+    fn driver_fault(&self) -> Option<DriverFault> {
+        None
+    }
+}
+
+/// Nonsense that a device got from the realm's driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriverFault {
+    /// What, in words.
+    pub what: String,
+    /// Whether the device still does nothing because of that: it waits for a reset.
+    pub is_stopped: bool,
 }

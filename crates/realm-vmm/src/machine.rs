@@ -17,7 +17,7 @@ use spin::Mutex;
 
 use crate::attest::Attestation;
 use crate::build::build;
-use crate::bus::MmioDevice;
+use crate::bus::{DriverFault, MmioDevice};
 use crate::config::Config;
 use crate::console::Console;
 use crate::devices::{Devices, Printer};
@@ -167,6 +167,12 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         };
         let targets = self.devices.poll(slot, &self.shared_memory(&realm));
         self.notify(targets, None, pe);
+    }
+
+    /// What the drivers of the realm's virtio devices have done wrong last, by slot.
+    pub fn driver_faults(&self) -> impl Iterator<Item = (usize, DriverFault)> {
+        let slots = &self.devices.slots;
+        (0..slots.len()).filter_map(|slot| Some((slot, slots.driver_fault(slot)?)))
     }
 
     /// The memory that the realm's devices reach.

@@ -68,6 +68,15 @@ fn tables(details: &Details, columns: Option<usize>) -> String {
     line("granules", &counts(&status.granules));
     let devices: Vec<_> = details.spec.devices.iter().map(device).collect();
     line("devices", &devices.join(", "));
+    for fault in &details.faults {
+        let name = devices.get(fault.device as usize);
+        let name = name.map_or("unknown", String::as_str);
+        let state = match fault.stopped {
+            true => "stopped until its driver resets it",
+            false => "reset since",
+        };
+        line("fault", &format!("{name}: {}; {state}", fault.fault));
+    }
     let token = match (&details.token, &details.challenge) {
         (Some(_), _) => "handed over; `suzerain attest` verifies it",
         (None, _) => "none handed over",
@@ -120,5 +129,32 @@ fn device(device: &realm_vmm::control::message::Device) -> String {
             format!("network {}", mac.join(":"))
         }
         Device::Entropy { .. } => "entropy".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_its_driver_does_wrong_is_named_with_what_it_was() {
+        let details = r#"{
+            "status": {"realm": 1, "name": "web", "state": "running", "vcpus": 1, "memory": 4096, "age_us": 0, "run_us": 0,
+                       "entries": 0, "exits": {}, "granules": {}},
+            "spec": {"vcpus": 1, "memory": 4096, "entry": 0, "arguments": [0, 0, 0, 0, 0, 0, 0, 0],
+                     "devices": [{"device": "console"}, {"device": "disk", "sectors": 8, "read_only": false}]},
+            "rim": "00", "recs": [], "map": [],
+            "faults": [{"device": 1, "fault": "a buffer is too long", "stopped": true},
+                       {"device": 9, "fault": "\u001b[2J", "stopped": false}]
+        }"#;
+        let details: Details = serde_json::from_str(details).unwrap();
+        let text = tables(&details, None);
+        for line in [
+            "fault        disk of 4K: a buffer is too long; stopped until its driver resets it\n",
+            // A host that says nonsense does not get to drive the terminal.
+            "fault        unknown: \\u{1b}[2J; reset since\n",
+        ] {
+            assert!(text.contains(line), "{line:?} in {text}");
+        }
     }
 }

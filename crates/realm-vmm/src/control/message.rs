@@ -257,12 +257,26 @@ pub struct Details {
     pub recs: Vec<RecReport>,
     /// Its RAM by RIPAS and state.
     pub map: Vec<Region>,
+    /// Its devices that got nonsense from their drivers.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub faults: Vec<DeviceFault>,
     /// The attestation token that it has handed over to its host, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token: Option<String>,
     /// The challenge of that token.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub challenge: Option<String>,
+}
+
+/// A device that got nonsense from the realm's driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceFault {
+    /// Its place in [`Spec::devices`].
+    pub device: u32,
+    /// What the driver did wrong last.
+    pub fault: String,
+    /// Whether the device does nothing until the driver resets it. Otherwise it has been reset since.
+    pub stopped: bool,
 }
 
 /// A part of a realm's RAM that is alike.

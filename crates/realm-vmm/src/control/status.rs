@@ -8,7 +8,7 @@ use cca_abi::rmi::{EntryState, Ripas};
 use realm_host::ledger::{Purpose, RealmId};
 use realm_host::{Host, PageSupply, SmcTransport};
 
-use super::message::{Details, Region, Status};
+use super::message::{Details, DeviceFault, Region, Status};
 use super::server::{Entry, Stage};
 use crate::machine::RealmMachine;
 use crate::pe::HostPe;
@@ -101,6 +101,7 @@ pub(super) fn details<T: SmcTransport, M: PageSupply>(
         rim: String::new(),
         recs: Vec::new(),
         map: Vec::new(),
+        faults: Vec::new(),
         token: None,
         challenge: None,
     };
@@ -110,6 +111,14 @@ pub(super) fn details<T: SmcTransport, M: PageSupply>(
         details.recs = report.recs;
         (details.token, details.challenge) = (report.token, report.challenge);
         details.map = map(&member.machine);
+        let faults = member.machine.driver_faults();
+        details.faults = faults
+            .map(|(slot, fault)| DeviceFault {
+                device: slot as u32,
+                fault: fault.what,
+                stopped: fault.is_stopped,
+            })
+            .collect();
     }
     details
 }

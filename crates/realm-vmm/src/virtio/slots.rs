@@ -7,7 +7,7 @@ use core::fmt;
 use spin::Mutex;
 
 use super::transport;
-use crate::bus::{MmioDevice, SharedMemory};
+use crate::bus::{DriverFault, MmioDevice, SharedMemory};
 
 /// Where the first slot is in the realm's address space, without the bit of the unprotected alias.
 pub const SLOTS_BASE: u64 = 0x0A00_0000;
@@ -107,6 +107,12 @@ impl Slots {
             device.poll(memory);
             lines(slot_intid(slot), device.is_asserted());
         }
+    }
+
+    /// What the driver of the device in a slot has done wrong last, if it has.
+    #[must_use]
+    pub fn driver_fault(&self, slot: usize) -> Option<DriverFault> {
+        self.0.get(slot)?.lock().driver_fault()
     }
 
     /// Lets all devices go on.

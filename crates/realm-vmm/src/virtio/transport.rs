@@ -1,10 +1,11 @@
 //! Virtio over MMIO, version 2 (virtio 1.2, section 4.2).
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::Fault;
 use super::queue::{Area, Queue};
-use crate::bus::{MmioDevice, SharedMemory};
+use crate::bus::{DriverFault, MmioDevice, SharedMemory};
 
 /// Bytes of address space that a device takes.
 pub const SIZE: u64 = 0x200;
@@ -312,6 +313,13 @@ impl<D: Device> MmioDevice for Transport<D> {
 
     fn is_asserted(&self) -> bool {
         self.interrupt != 0
+    }
+
+    fn driver_fault(&self) -> Option<DriverFault> {
+        self.fault.map(|fault| DriverFault {
+            what: fault.to_string(),
+            is_stopped: self.status & NEEDS_RESET != 0,
+        })
     }
 }
 

@@ -1,204 +1,22 @@
 //! Several realms on the in-process machine, driven through the control channel as the tool does it.
 
-use std::collections::VecDeque;
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+mod faults;
+mod tool;
+
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use cca_abi::smccc::Registers;
+use machine::Machine;
 use machine::cpu::{GuestCpu, names};
-use machine::{Config, Machine, Time};
 use realm_guest::demo::GuestPe;
 use realm_vmm::board;
-use realm_vmm::control::frame::{self, FrameReader, Kind};
-use realm_vmm::control::message::{
-    Answer, Call, Details, Event, Outcome, Reply, Request, Spec, State, Status,
-};
-use realm_vmm::report::{self, GranuleReport};
+use realm_vmm::control::frame::Kind;
+use realm_vmm::control::message::{Answer, Call, Event, Outcome, Spec, State};
+use realm_vmm::report;
 
-const RAM: u64 = 0x4000_0000;
-const ALIAS: u64 = 1 << 39;
-
-/// The tool's side.
-struct Tool {
-    stream: UnixStream,
-    reader: FrameReader,
-    next: u64,
-    events: VecDeque<Event>,
-    consoles: Vec<(u32, String)>,
-}
-
-impl Tool {
-    fn new(stream: UnixStream) -> Self {
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
-        let mut tool = Self {
-            stream,
-            reader: FrameReader::default(),
-            next: 1,
-            events: VecDeque::new(),
-            consoles: Vec::new(),
-        };
-        let Event::Hello { version, pes, .. } = tool.event() else {
-            panic!("the host does not greet");
-        };
-        assert_eq!((version, pes), (realm_vmm::control::VERSION, 2));
-        tool
-    }
-
-    fn send(&mut self, kind: Kind, realm: u32, payload: &[u8]) {
-        let mut bytes = Vec::new();
-        frame::write(kind, realm, 0, payload, &mut bytes);
-        self.stream.write_all(&bytes).unwrap();
-    }
-
-    fn receive(&mut self) -> Option<Reply> {
-        loop {
-            if let Some(frame) = self.reader.take().unwrap() {
-                match frame.kind {
-                    Kind::Reply => return Some(serde_json::from_slice(&frame.payload).unwrap()),
-                    Kind::Event => {
-                        let event = serde_json::from_slice(&frame.payload).unwrap();
-                        self.events.push_back(event);
-                        return None;
-                    }
-                    Kind::Console => {
-                        let text = String::from_utf8(frame.payload).unwrap();
-                        self.consoles.push((frame.realm, text));
-                        return None;
-                    }
-                    other => panic!("{other:?} from the host"),
-                }
-            }
-            let mut bytes = [0; 4096];
-            let count = self.stream.read(&mut bytes).unwrap();
-            assert_ne!(count, 0, "the host hung up");
-            self.reader.push(&bytes[..count]);
-        }
-    }
-
-    fn event(&mut self) -> Event {
-        loop {
-            if let Some(event) = self.events.pop_front() {
-                return event;
-            }
-            assert_eq!(self.receive(), None);
-        }
-    }
-
-    fn call(&mut self, call: Call) -> Result<Answer, String> {
-        let id = self.next;
-        self.next += 1;
-        let request = serde_json::to_vec(&Request { id, call }).unwrap();
-        self.send(Kind::Request, 0, &request);
-        loop {
-            if let Some(reply) = self.receive() {
-                assert_eq!(reply.id, id);
-                return match reply.result {
-                    Outcome::Ok(answer) => Ok(answer),
-                    Outcome::Error(error) => Err(error),
-                };
-            }
-        }
-    }
-
-    fn create(&mut self, name: &str, spec: Spec) -> u32 {
-        let name = name.to_owned();
-        match self.call(Call::Create { name, spec }) {
-            Ok(Answer::Created { realm }) => realm,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn contents(&mut self, realm: u32, ipa: u64, bytes: &[u8]) {
-        let mut payload = ipa.to_le_bytes().to_vec();
-        payload.extend_from_slice(bytes);
-        self.send(Kind::Contents, realm, &payload);
-    }
-
-    /// A whole realm, not started.
-    fn realm(&mut self, name: &str, spec: Spec) -> u32 {
-        let realm = self.create(name, spec);
-        self.contents(realm, RAM, &[7; 5000]);
-        match self.call(Call::Activate { realm }) {
-            Ok(Answer::Activated { rim, .. }) => assert_eq!(rim.len(), 64),
-            other => panic!("{other:?}"),
-        }
-        realm
-    }
-
-    fn done(&mut self, call: Call) {
-        assert_eq!(self.call(call), Ok(Answer::Done));
-    }
-
-    fn list(&mut self) -> (Vec<Status>, GranuleReport) {
-        match self.call(Call::List) {
-            Ok(Answer::Realms {
-                realms, granules, ..
-            }) => (realms, granules),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn inspect(&mut self, realm: u32) -> Details {
-        match self.call(Call::Inspect { realm }) {
-            Ok(Answer::Realm { details }) => *details,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn stopped(&mut self, realm: u32) -> (report::Outcome, Option<String>) {
-        match self.event() {
-            Event::Stopped {
-                realm: which,
-                outcome,
-                error,
-            } => {
-                assert_eq!(which, realm);
-                (outcome, error)
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn spec(vcpus: u32) -> Spec {
-    Spec {
-        vcpus,
-        memory: 8 << 20,
-        sve_bits: 0,
-        entry: RAM,
-        arguments: realm_vmm::Config::raw(8 << 20, &[]).arguments,
-        lines: true,
-        time_limit_ms: 60_000,
-        devices: Vec::new(),
-    }
-}
-
-/// Runs `script` against a host with two processing elements, on which realms run `program`; everything must have come back at the end.
-fn with_host(install: impl FnOnce(&Machine), script: impl FnOnce(&mut Tool)) {
-    let machine = Machine::new(Config {
-        pes: 2,
-        dram_bytes: 256 << 20,
-        time: Time::Real,
-        ..Config::default()
-    });
-    install(&machine);
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    thread::scope(|scope| {
-        let machine = &machine;
-        let host = scope.spawn(move || machine.serve(theirs.try_clone().unwrap(), theirs));
-        let mut tool = Tool::new(ours);
-        script(&mut tool);
-        drop(tool);
-        assert!(host.join().unwrap(), "{:?}", machine.failure());
-    });
-    assert_eq!(machine.failure(), None);
-    assert_eq!(machine.supply().in_use(), 0);
-}
+use crate::tool::{ALIAS, RAM, Tool, spec, with_host};
 
 fn spin(guest: &GuestCpu) {
     loop {
