@@ -2,6 +2,7 @@
 
 mod bench;
 mod fuzz;
+mod picture;
 mod screen;
 mod stress;
 mod verify;
@@ -54,6 +55,8 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Records `suzerain top` while realms run, and makes docs/pictures/top.svg of it.
+    Picture,
     /// Checks that dependencies point one way and unsafe code is where it may be.
     Layering,
 }
@@ -94,6 +97,7 @@ fn run(task: Task) -> Result<(), Error> {
         Task::Bench(options) => bench::bench(&workspace, &options),
         Task::Stress { seconds, json } => stress::stress(&workspace, seconds, json),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
+        Task::Picture => picture::picture(&workspace),
         Task::Layering => verify::test(&workspace, &["layering".to_owned()]),
         Task::Images { names } => {
             let toolchain = setup::toolchain(&workspace, &Lines)?;
