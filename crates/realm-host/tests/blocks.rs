@@ -50,8 +50,13 @@ fn entry(realm: &TestRealm<'_, '_>, ipa: u64) -> (i64, EntryState) {
 }
 
 fn allocate(host: &TestHost<'_>, bytes: u64) -> PageAddress {
+    try_allocate(host, bytes).expect("memory")
+}
+
+fn try_allocate(host: &TestHost<'_>, bytes: u64) -> Result<PageAddress, Error> {
     let pages = PageCount::new(bytes / host.supply().page_size().bytes());
-    host.supply().allocate(pages, BLOCK).expect("memory")
+    let first = host.supply().allocate(pages, BLOCK);
+    first.ok_or(Error::OutOfMemory { pages })
 }
 
 fn free(host: &TestHost<'_>, first: PageAddress, bytes: u64) {
@@ -119,6 +124,18 @@ fn where_there_is_no_block_to_be_had_a_page_is_added() {
         realm.destroy().expect("gone");
         bench.check_empty(host, "pages");
     });
+    // An allocator that has pages, but not so many beside each other.
+    for size in SIZES {
+        let bench = Bench::new(size);
+        bench.host(Fault::None, u64::MAX, |host| {
+            let realm = build(host).expect("a realm");
+            bench.contiguous.store(16, Ordering::Relaxed);
+            assert_eq!(realm.back_block(Ipa::new(FRESH)), Ok(Backed::Added));
+            assert_eq!(entry(&realm, FRESH), (3, EntryState::Assigned));
+            realm.destroy().expect("gone");
+            bench.check_empty(host, "scattered");
+        });
+    }
     // A monitor that does not take all of the memory.
     let bench = Bench::strict(PageSize::Size4K);
     bench.host(Fault::None, u64::MAX, |host| {
@@ -241,7 +258,7 @@ fn live(host: &TestHost<'_>) -> Result<(), Error> {
             free(self.0, self.1, BLOCK);
         }
     }
-    let own = Own(host, allocate(host, BLOCK));
+    let own = Own(host, try_allocate(host, BLOCK)?);
     let realm = build(host)?;
     realm.back_block(Ipa::new(FRESH))?;
     realm.back_block(Ipa::new(FRESH + BLOCK))?;
@@ -271,7 +288,9 @@ fn lives_with_blocks_end_empty_whichever_call_fails() {
             let repeated =
                 nth > 2 && commands[nth - 2] == command && commands.get(nth + 2) == Some(&command);
             run = if inner || repeated { run + 1 } else { 0 };
-            if run % 173 != 0 || size != PageSize::Size4K && nth % 4 != 1 {
+            if run % 173 != 0
+                || size != PageSize::Size4K && nth % 4 != 1 && command != Command::RttFold
+            {
                 continue;
             }
             for x0 in legal_failures(command) {
@@ -290,6 +309,74 @@ fn lives_with_blocks_end_empty_whichever_call_fails() {
         tell(&format!(
             "{size:?}, blocks: {lives} lives with one of {} calls failing each, {survived} of them complete, {calls} calls",
             commands.len()
+        ));
+    }
+}
+
+#[test]
+fn every_allocation_of_a_life_with_blocks_is_the_first_to_fail() {
+    for size in SIZES {
+        let bench = Bench::new(size);
+        let mut allocations = 0;
+        loop {
+            let what = format!("{size:?}: {allocations} allocations");
+            let done = bench.host(Fault::None, allocations, |host| {
+                let result = live(host);
+                bench.check_empty(host, &what);
+                result
+            });
+            match done {
+                Ok(()) => break,
+                Err(Error::OutOfMemory { .. }) => allocations += 1,
+                Err(other) => panic!("{what}: {other}"),
+            }
+        }
+        assert!(
+            allocations > 3,
+            "{size:?}: a life takes more than {allocations}"
+        );
+        tell(&format!(
+            "{size:?}, blocks: {allocations} lives, in each of which one allocation more succeeds"
+        ));
+    }
+}
+
+#[test]
+fn granules_in_the_midst_of_blocks_stay_away_and_their_pages_with_them() {
+    for size in SIZES {
+        let bench = Bench::new(size);
+        bench.host(Fault::None, u64::MAX, |host| {
+            live(host).expect("a life without faults");
+        });
+        let commands = bench.log.lock().clone();
+        let undelegates: Vec<_> = (0..commands.len() as u64)
+            .filter(|&nth| commands[nth as usize] == Command::GranuleUndelegate)
+            .collect();
+        let mut lives = 0;
+        for nth in undelegates.iter().step_by(undelegates.len() / 5) {
+            for count in [1, 3, u64::MAX] {
+                let fault = Fault::Window(Command::GranuleUndelegate, *nth, count, 1);
+                let what = format!("{size:?}: {count} undelegates from call {nth} on");
+                bench.host(fault, u64::MAX, |host| {
+                    live(host).expect("a granule that stays away is no failure");
+                    let account = host.account();
+                    assert_eq!(account.in_use(), 0, "{what}");
+                    assert!(account.quarantined > 0, "{what}");
+                    // What is in quarantine keeps its page, and nothing else is kept.
+                    let mut pages = Vec::new();
+                    host.for_each_quarantined(|entry| pages.push(entry.granule.page(size).get()));
+                    pages.dedup();
+                    assert_eq!(host.pages_held(), pages.len(), "{what}");
+                    *bench.fault.lock() = Fault::None;
+                    let back = host.retry_quarantine().expect("nobody else retries");
+                    assert_eq!(back.get(), account.quarantined, "{what}");
+                    bench.check_empty(host, &what);
+                });
+                lives += 1;
+            }
+        }
+        tell(&format!(
+            "{size:?}, blocks: {lives} lives with granules that stay away"
         ));
     }
 }

@@ -74,6 +74,8 @@ pub struct RealmMachine<'a, T: SmcTransport, M: PageSupply, C: Console> {
     started: AtomicU64,
     /// How long vCPUs have run, in ticks.
     pub(crate) ran: AtomicU64,
+    /// How often memory was added where the realm touched it.
+    pub(crate) pages_added: AtomicU64,
     pub(crate) slice: u64,
     /// After how many ticks the run is given up.
     time_limit: Option<u64>,
@@ -141,6 +143,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             paused: AtomicBool::new(false),
             started: AtomicU64::new(0),
             ran: AtomicU64::new(0),
+            pages_added: AtomicU64::new(0),
             slice: ticks(config.slice_us.max(1), 1_000_000).max(1),
             time_limit: (config.time_limit_ms != 0).then(|| ticks(config.time_limit_ms, 1_000)),
             time_limit_ms: config.time_limit_ms,

@@ -35,6 +35,11 @@ const DIR: SystemRegister = SystemRegister::new(3, 0, 12, 11, 1);
 /// How often in a row a vCPU may fault where memory is present before it is given up.
 const SPURIOUS_FAULTS: u32 = 10_000;
 
+/// How many pages a realm gets one by one, where it touches them. One that uses more than these 2 MiB gets blocks of 2 MiB from then
+/// on: it uses much of its memory, and a block saves it up to 511 exits, and the monitor as many table entries. One that uses less does
+/// not pay for memory that it never touches.
+const PAGES_BEFORE_BLOCKS: u64 = 512;
+
 /// What serving an exit led to.
 enum Served {
     /// The vCPU can go on.
@@ -214,8 +219,17 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             }),
             Exit::Abort(abort) => {
                 let ipa = abort.ipa();
-                match abort.back() {
-                    Ok(Backed::Added | Backed::Empty) => Served::Again,
+                let backed = if self.pages_added.load(Ordering::Relaxed) < PAGES_BEFORE_BLOCKS {
+                    abort.back()
+                } else {
+                    abort.back_block()
+                };
+                match backed {
+                    Ok(Backed::Added) => {
+                        self.pages_added.fetch_add(1, Ordering::Relaxed);
+                        Served::Again
+                    }
+                    Ok(Backed::Empty) => Served::Again,
                     Ok(Backed::Present) if *spurious < SPURIOUS_FAULTS => {
                         *spurious += 1;
                         Served::Again

@@ -228,6 +228,31 @@ fn memory_that_runs_out_is_an_error_and_comes_back() {
 }
 
 #[test]
+fn a_realm_that_uses_much_of_its_memory_gets_it_in_blocks() {
+    const MEMORY: u64 = 16 << 20;
+    const BLOCK: u64 = 2 << 20;
+    let options = RunOptions {
+        memory: MEMORY,
+        ..options(1)
+    };
+    let touch_all = |guest: &GuestCpu| {
+        for page in (RAM..RAM + MEMORY).step_by(0x1000) {
+            guest.write(page, page);
+        }
+        for page in (RAM..RAM + MEMORY).step_by(0x1000) {
+            assert_eq!(guest.read(page), page);
+        }
+        call(guest, &[SYSTEM_OFF]);
+    };
+    let run = run(&machine(1), &options, touch_all, nothing);
+    assert_eq!((run.report.outcome, run.error()), (Outcome::Ok, ""));
+    // The first page has the image. In the first two blocks of memory pages were added one by one; the other six came as one each.
+    let pages = 2 * BLOCK / 0x1000 - 1;
+    let blocks = (MEMORY - 2 * BLOCK) / BLOCK;
+    assert_eq!(run.rec(0).exits["sync-data-abort"], pages + blocks);
+}
+
+#[test]
 fn a_bad_configuration_is_named_and_costs_nothing() {
     let bad: [(RunOptions<'_>, &str); 6] = [
         (

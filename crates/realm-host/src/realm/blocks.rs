@@ -23,33 +23,35 @@ pub(super) const BLOCK_GRANULES: u64 = 512;
 impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
     /// Adds a block where a realm touched a protected address, or a page if that is not possible.
     pub(crate) fn back_block(&self, ipa: Ipa) -> Result<Backed, Error> {
+        let _no_other_block = self.making_block.lock();
+        match self.try_block(ipa)? {
+            Some(backed) => Ok(backed),
+            None => self.back(ipa),
+        }
+    }
+
+    /// `None` if something is there already, or if there is no memory for a block.
+    fn try_block(&self, ipa: Ipa) -> Result<Option<Backed>, Error> {
+        let _no_conversion = self.memory.read();
         let entry = self.entry(ipa)?;
         let is_open = entry.state == EntryState::Unassigned && entry.ripas == Ripas::Ram;
         if !is_open || entry.level >= LEAF {
-            return self.back(ipa);
+            return Ok(None);
         }
         let base = Geometry::align_down(ipa.get(), BLOCK);
-        let run = {
-            let _no_conversion = self.memory.read();
-            if entry.level < BLOCK {
-                self.grow(Ipa::new(base), entry.level, BLOCK)?;
-            }
-            self.granules().delegate_block(
-                self.id(),
-                Purpose::Data,
-                GranuleCount::new(BLOCK_GRANULES),
-            )?
-        };
-        match run {
-            Some(run) => self.fill_block(ipa, base, run),
-            None => self.back(ipa),
+        if entry.level < BLOCK {
+            self.grow(Ipa::new(base), entry.level, BLOCK)?;
         }
+        let count = GranuleCount::new(BLOCK_GRANULES);
+        let run = self
+            .granules()
+            .delegate_block(self.id(), Purpose::Data, count)?;
+        run.map(|run| self.fill_block(ipa, base, run)).transpose()
     }
 
     /// Maps the pages of a run one by one, and folds their table. What cannot be mapped goes back; pages that are mapped stay,
     /// because to take them away would destroy them for the realm.
     fn fill_block(&self, ipa: Ipa, base: u64, run: GranuleAddress) -> Result<Backed, Error> {
-        let _no_conversion = self.memory.read();
         let mut result = self.grow(Ipa::new(base), BLOCK, LEAF);
         let mut all = true;
         let mut touched = Backed::Present;
@@ -69,7 +71,7 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
                         }
                         continue;
                     }
-                    // Another vCPU was faster with this page, or it is RAM no longer.
+                    // Another vCPU, which adds no more than a page, was faster with this one.
                     Err(refused) if refused.refusal.rtt_level() == Some(LEAF) => {}
                     Err(refused) => result = Err(Error::refused(refused.refusal, page)),
                 }

@@ -47,6 +47,8 @@ pub(crate) struct Core<'h, T: SmcTransport, M: PageSupply> {
     paused: AtomicBool,
     /// Faults are served under a read lock, conversions between private and shared under a write lock.
     pub(super) memory: RwLock<()>,
+    /// Held while a block is made, before `memory`: two at work on the same one would each get half of it, and neither a block.
+    pub(super) making_block: Mutex<()>,
     /// What is mapped at unprotected addresses, by its first IPA.
     pub(super) shared: Mutex<BTreeMap<u64, Shared>>,
     /// A table that is kept to split blocks with when the realm is destroyed: there is one once there is a block.
@@ -76,6 +78,7 @@ impl<'h, T: SmcTransport, M: PageSupply> Core<'h, T, M> {
             off: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             memory: RwLock::new(()),
+            making_block: Mutex::new(()),
             shared: Mutex::new(BTreeMap::new()),
             reserve: Mutex::new(None),
             budget: AtomicU64::new(u64::MAX),

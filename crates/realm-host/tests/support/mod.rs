@@ -88,6 +88,8 @@ pub struct Dry<'m> {
     inner: &'m Supply,
     /// How many allocations succeed.
     left: &'m AtomicU64,
+    /// The most pages that are contiguous.
+    contiguous: &'m AtomicU64,
 }
 
 impl PageSupply for Dry<'_> {
@@ -96,6 +98,9 @@ impl PageSupply for Dry<'_> {
     }
 
     fn allocate(&self, pages: PageCount, align: u64) -> Option<PageAddress> {
+        if pages.get() > self.contiguous.load(Ordering::Relaxed) {
+            return None;
+        }
         self.left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(1)
@@ -122,6 +127,7 @@ pub struct Bench {
     pub calls: AtomicU64,
     pub log: spin::Mutex<Vec<Command>>,
     pub pages: AtomicU64,
+    pub contiguous: AtomicU64,
     /// Calls that were not made in the last life.
     pub refused: AtomicU64,
     before: Snapshot,
@@ -153,6 +159,7 @@ impl Bench {
             calls: AtomicU64::new(0),
             log: spin::Mutex::new(Vec::new()),
             pages: AtomicU64::new(u64::MAX),
+            contiguous: AtomicU64::new(u64::MAX),
             refused: AtomicU64::new(0),
             before,
         }
@@ -172,6 +179,7 @@ impl Bench {
             let supply = Dry {
                 inner: self.machine.supply(),
                 left: &self.pages,
+                contiguous: &self.contiguous,
             };
             let host = Host::new(transport, supply).expect("a monitor");
             self.calls.store(0, Ordering::Relaxed);
