@@ -2,9 +2,9 @@
 
 use aarch64_formats::gpt::{AddressSpace, Gpi, Granules};
 use loom::sync::Arc;
-use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::atomic::Ordering;
 use loom::thread;
-use loom_models::ProtectionWord;
+use loom_models::{Flaw, ProtectionWord, check};
 use root_monitor::Platform;
 use root_monitor::transition::{Descriptor as _, TransitionError, delegate, undelegate};
 
@@ -28,10 +28,8 @@ impl Platform for Plain {
 const FIRST: u64 = 0x4300_0000;
 const SECOND: u64 = FIRST + 0x1000;
 
-fn descriptor() -> Arc<ProtectionWord> {
-    Arc::new(ProtectionWord(AtomicU64::new(
-        Granules::all(Gpi::NonSecure).0,
-    )))
+fn descriptor(flaw: Flaw) -> Arc<ProtectionWord> {
+    Arc::new(ProtectionWord::new(Granules::all(Gpi::NonSecure).0, flaw))
 }
 
 fn gpi(entry: &ProtectionWord, address: u64) -> Option<Gpi> {
@@ -40,8 +38,8 @@ fn gpi(entry: &ProtectionWord, address: u64) -> Option<Gpi> {
 
 #[test]
 fn neighbours_change_worlds_at_once() {
-    loom::model(|| {
-        let entry = descriptor();
+    fn model(flaw: Flaw) {
+        let entry = descriptor(flaw);
         let other = Arc::clone(&entry);
         let thread = thread::spawn(move || delegate(&*other, &Plain, SECOND));
         assert_eq!(delegate(&*entry, &Plain, FIRST), Ok(()));
@@ -49,13 +47,14 @@ fn neighbours_change_worlds_at_once() {
         assert_eq!(thread.join().expect("no panic"), Ok(()));
         assert_eq!(gpi(&entry, FIRST), Some(Gpi::NonSecure));
         assert_eq!(gpi(&entry, SECOND), Some(Gpi::Realm));
-    });
+    }
+    check(model, &[(Flaw::Torn, "`left == right`")]);
 }
 
 #[test]
 fn a_granule_is_delegated_once() {
-    loom::model(|| {
-        let entry = descriptor();
+    fn model(flaw: Flaw) {
+        let entry = descriptor(flaw);
         let other = Arc::clone(&entry);
         let thread = thread::spawn(move || delegate(&*other, &Plain, FIRST));
         let first = delegate(&*entry, &Plain, FIRST);
@@ -63,13 +62,14 @@ fn a_granule_is_delegated_once() {
         assert!(first.is_ok() != second.is_ok());
         assert_eq!(first.and(second), Err(TransitionError::BadAddressSpace));
         assert_eq!(gpi(&entry, FIRST), Some(Gpi::Realm));
-    });
+    }
+    check(model, &[(Flaw::Torn, "first.is_ok() != second.is_ok()")]);
 }
 
 #[test]
 fn a_granule_is_undelegated_once_and_not_delegated_half_way() {
-    loom::model(|| {
-        let entry = descriptor();
+    fn model(flaw: Flaw) {
+        let entry = descriptor(flaw);
         delegate(&*entry, &Plain, FIRST).expect("Non-secure");
         let there = Arc::clone(&entry);
         let back = thread::spawn(move || undelegate(&*there, &Plain, FIRST).is_ok());
@@ -84,5 +84,6 @@ fn a_granule_is_undelegated_once_and_not_delegated_half_way() {
             other => panic!("{other:?}"),
         };
         assert_eq!(gpi(&entry, FIRST), Some(end));
-    });
+    }
+    check(model, &[(Flaw::Torn, "`left == right`")]);
 }

@@ -2,9 +2,8 @@
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::sync::atomic::AtomicU32;
 use loom::thread;
-use loom_models::VmidWord;
+use loom_models::{Flaw, VmidWord, check};
 use realm_monitor::realm::vmid::{give_back, take};
 
 /// A word of the set, and the translations of the realm that has the VMID of its bit 3.
@@ -13,17 +12,17 @@ struct Set {
     translations: UnsafeCell<()>,
 }
 
-fn set() -> Arc<Set> {
+fn set(flaw: Flaw) -> Arc<Set> {
     Arc::new(Set {
-        word: VmidWord(AtomicU32::new(0)),
+        word: VmidWord::new(flaw),
         translations: UnsafeCell::new(()),
     })
 }
 
 #[test]
 fn no_two_realms_have_the_same_vmid() {
-    loom::model(|| {
-        let set = set();
+    fn model(flaw: Flaw) {
+        let set = set(flaw);
         let live = |set: &Set| {
             let taken = take(&set.word, 1 << 3);
             if taken {
@@ -39,13 +38,21 @@ fn no_two_realms_have_the_same_vmid() {
         let second = thread.join().expect("no panic");
         assert!(first || second);
         assert!(take(&set.word, 1 << 3), "given back by all");
-    });
+    }
+    check(
+        model,
+        &[
+            (Flaw::NoAcquire, "Causality violation"),
+            (Flaw::NoRelease, "Causality violation"),
+            (Flaw::Torn, "Causality violation"),
+        ],
+    );
 }
 
 #[test]
 fn neighbours_do_not_touch_each_other() {
-    loom::model(|| {
-        let set = set();
+    fn model(flaw: Flaw) {
+        let set = set(flaw);
         let other = Arc::clone(&set);
         assert!(take(&set.word, 1 << 3));
         let thread = thread::spawn(move || {
@@ -57,5 +64,6 @@ fn neighbours_do_not_touch_each_other() {
         thread.join().expect("no panic");
         assert!(take(&set.word, 1 << 3) && take(&set.word, 1 << 4));
         assert!(!take(&set.word, 1 << 5), "it was taken");
-    });
+    }
+    check(model, &[(Flaw::Torn, "take(&set.word, 1 << 3)")]);
 }
