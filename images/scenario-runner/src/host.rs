@@ -21,8 +21,12 @@ pub(crate) const HEAP: Range<u64> = 0x4200_0000..0x4400_0000;
 /// Memory that scenarios work with. It is there with 1 GiB of DRAM, too.
 pub(crate) const MEMORY: Range<u64> = 0x4400_0000..0x5000_0000;
 
-/// A page for whoever starts the machine. Its first word is 1 if the firmware in it has no identity.
+/// A page for whoever starts the machine. Its first word says what is special about it, a bit for each.
 pub(crate) const SETTINGS: Range<u64> = 0x5000_0000..0x5000_1000;
+/// The firmware has no identity.
+const NO_IDENTITY: u64 = 1 << 0;
+/// The RMM is another one than that which ships.
+const OTHER_MONITOR: u64 = 1 << 1;
 
 /// The realm that obeys its host.
 static PUPPET: &[u8] = include_bytes!(env!(
@@ -40,7 +44,7 @@ pub(crate) struct ScenarioHost {
     /// First address that was never given out.
     next: RefCell<u64>,
     puppet: Box<[u64]>,
-    attests: bool,
+    settings: u64,
 }
 
 impl ScenarioHost {
@@ -53,11 +57,11 @@ impl ScenarioHost {
                 u64::from_le_bytes(bytes)
             })
             .collect();
-        let attests = dram.granule(SETTINGS.start)[0].load(Ordering::Relaxed) == 0;
+        let settings = dram.granule(SETTINGS.start)[0].load(Ordering::Relaxed);
         Self {
             dram,
             gic,
-            attests,
+            settings,
             pe: RefCell::new(pe),
             free: RefCell::default(),
             next: RefCell::new(MEMORY.start),
@@ -132,7 +136,11 @@ impl Host for ScenarioHost {
     }
 
     fn attests(&self) -> bool {
-        self.attests
+        self.settings & NO_IDENTITY == 0
+    }
+
+    fn has_own_monitor(&self) -> bool {
+        self.settings & OTHER_MONITOR == 0
     }
 
     fn platform_key(&self) -> Option<[u8; PUBLIC_KEY_SIZE]> {

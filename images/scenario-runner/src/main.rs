@@ -1,7 +1,8 @@
 //! The scenarios on hardware: a payload at NS-EL2 in place of a hypervisor.
 //!
-//! Prints a line for each scenario and, at the end, how many passed; then turns the machine off. If the word at
-//! 0x5000_0000 is 1 the firmware in this machine has no identity, and only the scenarios run that need it so.
+//! Prints a line for each scenario and, at the end, how many passed; then turns the machine off. The word at 0x5000_0000 says what is
+//! special about the firmware in this machine. Bit 0: it has no identity, and only the scenarios run that need it so. Bit 1: its RMM
+//! is another one, and scenarios expect no more than the specification asks of every RMM.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]

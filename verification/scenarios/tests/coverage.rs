@@ -21,7 +21,7 @@ which they are evaluated), the scenarios of `verification/scenarios` that bring 
 a row has no scenario, or if the page is not current.
 
 *Both* machines are the in-process machine (`cargo test -p scenarios`, which runs them once more above a strict monitor) and
-QEMU (`cargo xtask test scenarios`), where the scenarios are a payload at NS-EL2. A short name says which change in a call that succeeds brings the condition about (the
+QEMU (`cargo xtask test scenarios`, which does the same), where the scenarios are a payload at NS-EL2. A short name says which change in a call that succeeds brings the condition about (the
 name of a granule's state: that of the granule which an operand names); *yes* stands where there is only one. A name in
 quotation marks is a story: a realm runs.
 

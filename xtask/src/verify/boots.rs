@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cca_abi::firmware;
 use xtask::firmware::FLASH_SIZE;
-use xtask::images::{FIRMWARE, PAYLOAD, SCENARIO_RUNNER};
+use xtask::images::{FIRMWARE, PAYLOAD, SCENARIO_RUNNER, STRICT_FIRMWARE};
 use xtask::progress::Lines;
 use xtask::qemu::{self, Qemu};
 use xtask::workspace::Workspace;
@@ -22,8 +22,12 @@ const LIMIT: Duration = Duration::from_secs(120);
 const SCENARIOS_LIMIT: Duration = Duration::from_secs(400);
 /// Where the payload looks for the end of memory.
 const MEMORY_END: u64 = 0x6300_0000;
-/// Where the scenario runner looks whether the firmware has an identity.
+/// Where the scenario runner looks what is special about the firmware.
 const SETTINGS: u64 = 0x5000_0000;
+/// In the word there: it has no identity.
+const NO_IDENTITY: u64 = 1 << 0;
+/// In the word there: its RMM is another one.
+const OTHER_MONITOR: u64 = 1 << 1;
 /// Where memory starts.
 const MEMORY_START: u64 = 0x4000_0000;
 
@@ -45,15 +49,17 @@ pub(crate) fn firmware(workspace: &Workspace) -> Vec<Case> {
 }
 
 /// The scenarios on the emulated machine, as a payload in place of the hypervisor; then those that need firmware without
-/// an identity, on such firmware.
+/// an identity, on such firmware; then once more above the strict monitor.
 pub(crate) fn scenarios(workspace: &Workspace) -> Vec<Case> {
     let bench = match Bench::new(workspace) {
         Ok(bench) => bench,
         Err(error) => return vec![Case::broken("prepare the machine", &error)],
     };
-    let run = |prepare: fn(&Bench, &mut Command) -> Result<(), Error>| {
+    let run = |settings: u64, prepare: &dyn Fn() -> Result<(), Error>| {
         let mut command = bench.machine(2, 1 << 30);
-        let finished = prepare(&bench, &mut command).and_then(|()| {
+        let finished = prepare().and_then(|()| {
+            let settings = format!("loader,addr={SETTINGS:#x},data={settings},data-len=8");
+            command.args(["-device", &settings]);
             qemu::load(
                 &mut command,
                 &workspace.images().join(SCENARIO_RUNNER.file),
@@ -66,12 +72,12 @@ pub(crate) fn scenarios(workspace: &Workspace) -> Vec<Case> {
             Err(error) => vec![Case::broken("run the scenarios", &error)],
         }
     };
-    let mut cases = run(|_, _| Ok(()));
-    cases.extend(run(|bench, command| {
-        bench.take_identity()?;
-        let settings = format!("loader,addr={SETTINGS:#x},data=1,data-len=8");
-        command.args(["-device", &settings]);
-        Ok(())
+    let mut cases = run(0, &|| Ok(()));
+    cases.extend(run(NO_IDENTITY, &|| bench.take_identity()));
+    let strict = run(OTHER_MONITOR, &|| bench.install(workspace, STRICT_FIRMWARE));
+    cases.extend(strict.into_iter().map(|case| Case {
+        name: format!("{}, above the strict monitor", case.name),
+        ..case
     }));
     cases
 }
@@ -123,17 +129,22 @@ impl Bench {
             payload: workspace.images().join(PAYLOAD.file),
             folder,
         };
-        let flash = bench.flash();
-        fs::create_dir_all(&bench.folder)
-            .and_then(|()| fs::copy(workspace.images().join(FIRMWARE), &flash))
+        bench.install(workspace, FIRMWARE)?;
+        Ok(bench)
+    }
+
+    /// Puts firmware into the flash.
+    fn install(&self, workspace: &Workspace, firmware: &str) -> Result<(), Error> {
+        let flash = self.flash();
+        fs::create_dir_all(&self.folder)
+            .and_then(|()| fs::copy(workspace.images().join(firmware), &flash))
             .and_then(|_| {
                 File::options()
                     .write(true)
                     .open(&flash)?
                     .set_len(FLASH_SIZE)
             })
-            .map_err(|error| Error::io("write", &flash, &error))?;
-        Ok(bench)
+            .map_err(|error| Error::io("write", &flash, &error))
     }
 
     fn flash(&self) -> PathBuf {
