@@ -68,6 +68,13 @@ impl Machine {
     ///
     /// Returns whether all realms were taken apart.
     pub fn serve(&self, from: impl Read + Send + 'static, to: impl Write + Send) -> bool {
+        let arrivals = Arc::new(Arrivals::default());
+        self.read_from(from, &arrivals);
+        self.serve_link(Channel { arrivals, to })
+    }
+
+    /// As [`Machine::serve`], with a channel of the caller's. What makes [`Link::has_arrivals`] true should call processing element 0.
+    pub fn serve_link(&self, link: impl Link + Send) -> bool {
         let host = on(self.board(), 0, || {
             Host::new(self.transport(), self.supply())
         });
@@ -75,17 +82,11 @@ impl Machine {
             Ok(host) => host,
             Err(error) => panic!("no realms on this machine: {error}"),
         };
-        let arrivals = Arc::new(Arrivals::default());
-        self.read_from(from, &arrivals);
         let outbox = Outbox::default();
         let fleet = Fleet::default();
         let about = About {
             pes: self.pes() as u32,
             free: Box::new(|| self.supply().free_bytes()),
-        };
-        let link = Channel {
-            arrivals: Arc::clone(&arrivals),
-            to,
         };
         let mut server = Server::new(&host, &fleet, &outbox, link, about);
         thread::scope(|scope| {

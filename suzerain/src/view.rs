@@ -186,7 +186,7 @@ fn colour(state: State) -> Color {
         State::Running => Color::Green,
         State::Paused => Color::Yellow,
         State::New | State::Active => Color::Reset,
-        State::Stopped => Color::DarkGray,
+        State::Stopped | State::Removing => Color::DarkGray,
     }
 }
 

@@ -166,7 +166,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
         self.members.read().clone()
     }
 
-    /// Takes a realm out. PEs that run it finish first: [`RealmMachine::teardown`] waits for them.
+    /// Takes a realm out. PEs that run it finish first: [`RealmMachine::teardown_step`] destroys nothing before.
     pub fn remove(&self, id: u32) -> Option<Arc<Member<'a, T, M, C>>> {
         let mut members = self.members.write();
         let index = members.iter().position(|member| member.id == id)?;

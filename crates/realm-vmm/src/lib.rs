@@ -39,6 +39,7 @@ pub mod pl011;
 pub mod report;
 pub mod schedule;
 mod serve;
+mod teardown;
 pub mod virtio;
 
 pub use build::Assembly;

@@ -1,4 +1,4 @@
-//! The machine: builds a realm, lets all PEs run its vCPUs, and takes it apart.
+//! The machine: builds a realm, and lets all PEs run its vCPUs. `teardown.rs` takes it apart.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use cca_abi::rmi::Ripas;
 use realm_host::ledger::RealmId;
 use realm_host::realm::{Active, Entry, Geometry};
-use realm_host::{Error, Host, Ipa, PageSupply, Realm, SmcTransport, VcpuConfig};
+use realm_host::{Host, Ipa, PageSupply, Realm, SmcTransport, VcpuConfig};
 use spin::Mutex;
 
 use crate::attest::Attestation;
@@ -27,6 +27,7 @@ use crate::neighbours::{Alone, Neighbours};
 use crate::pe::HostPe;
 use crate::report::{Event, GranuleReport, Outcome, Phase, RecReport, Report};
 use crate::schedule::{Schedule, State};
+use crate::teardown::Teardown;
 
 /// What the machine keeps of a vCPU besides its place in the schedule.
 #[derive(Debug, Default)]
@@ -56,7 +57,9 @@ struct End {
 pub struct RealmMachine<'a, T: SmcTransport, M: PageSupply, C: Console> {
     pub(crate) host: &'a Host<T, M>,
     pub(crate) console: C,
-    realm: Mutex<Option<Arc<Realm<'a, T, M, Active>>>>,
+    id: RealmId,
+    pub(crate) realm: Mutex<Option<Arc<Realm<'a, T, M, Active>>>>,
+    pub(crate) teardown: Mutex<Teardown<'a, T, M>>,
     rim: String,
     auxiliary: u64,
     memory: u64,
@@ -66,8 +69,6 @@ pub struct RealmMachine<'a, T: SmcTransport, M: PageSupply, C: Console> {
     pub(crate) schedule: Mutex<Schedule>,
     end: Mutex<Option<End>>,
     pub(crate) attestation: Mutex<Attestation>,
-    /// The realm's account, once it is destroyed.
-    granules: Mutex<GranuleReport>,
     stopped: AtomicBool,
     paused: AtomicBool,
     /// When the first vCPU ran, 0 before that.
@@ -129,6 +130,8 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         Self {
             host,
             console,
+            id: realm.id(),
+            teardown: Mutex::default(),
             rim: realm.rim().to_string(),
             auxiliary: realm.auxiliary_granules() as u64,
             memory: config.memory,
@@ -138,7 +141,6 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             schedule: Mutex::new(Schedule::new(config.vcpus)),
             end: Mutex::new(None),
             attestation: Mutex::new(Attestation::new(pe.counter())),
-            granules: Mutex::default(),
             stopped: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             started: AtomicU64::new(0),
@@ -323,44 +325,6 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         self.paused.load(Ordering::Acquire)
     }
 
-    /// Waits until all PEs have left [`RealmMachine::run_pe`], destroys the realm, and says how it all went; the console is told too. A
-    /// second call finds no realm and reports what is known.
-    pub fn teardown(&self, pe: &mut impl HostPe) -> Report {
-        self.stop(
-            Outcome::Error,
-            Some("the host gave the realm up".to_string()),
-            pe,
-        );
-        if let Some(realm) = self.realm.lock().take() {
-            let realm = sole_owner(realm, pe);
-            let (id, delegated) = (realm.id(), self.host.account_of(realm.id()).delegated);
-            if let Err(error) = destroy(realm) {
-                self.fail_later(format!("the realm could not be destroyed: {error}"));
-            }
-            phase(&self.console, Phase::Destroyed, pe);
-            let left = self.host.account_of(id);
-            *self.granules.lock() = GranuleReport {
-                delegated,
-                returned: delegated.saturating_sub(left.delegated),
-                quarantined: left.quarantined,
-            };
-        }
-        for vcpu in 0..self.vcpus.len() {
-            self.finish_line(vcpu);
-        }
-        let granules = *self.granules.lock();
-        if granules.returned != granules.delegated {
-            self.fail_later(format!(
-                "{} granules did not come back from the monitor, {} of them in quarantine",
-                granules.delegated - granules.returned,
-                granules.quarantined
-            ));
-        }
-        let report = self.report(granules);
-        self.console.event(&Event::Report(report.clone()));
-        report
-    }
-
     /// Whether the realm has stopped.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
@@ -435,9 +399,9 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         self.ran.load(Ordering::Relaxed)
     }
 
-    /// The number under which the granules of the realm are in the host's ledger. `None` once it is destroyed.
-    pub fn realm_id(&self) -> Option<RealmId> {
-        self.realm.lock().as_ref().map(|realm| realm.id())
+    /// The number under which the granules of the realm are in the host's ledger, as long as there are any.
+    pub fn realm_id(&self) -> RealmId {
+        self.id
     }
 
     /// Calls `f` with first address, last address plus one, and table entry of each part of RAM, in ascending order. What changes meanwhile
@@ -464,7 +428,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
     }
 
     /// Something failed after the end: it matters unless something else did before.
-    fn fail_later(&self, error: String) {
+    pub(crate) fn fail_later(&self, error: String) {
         let mut end = self.end.lock();
         if !end.as_ref().is_some_and(|end| end.outcome != Outcome::Ok) {
             *end = Some(End {
@@ -520,20 +484,6 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
     }
 }
 
-/// Waits until nobody else uses the realm.
-fn sole_owner<R>(mut shared: Arc<R>, pe: &mut impl HostPe) -> R {
-    loop {
-        match Arc::try_unwrap(shared) {
-            Ok(realm) => return realm,
-            Err(still_shared) => shared = still_shared,
-        }
-        pe.acknowledge_interrupts();
-        pe.kick_others();
-        let soon = pe.counter() + pe.frequency() / 1000;
-        pe.wait(Some(soon));
-    }
-}
-
 impl<T: SmcTransport, M: PageSupply, C: Console> Printer for RealmMachine<'_, T, M, C> {
     fn bytes(&self, bytes: &[u8]) {
         self.console.output(0, bytes);
@@ -541,14 +491,6 @@ impl<T: SmcTransport, M: PageSupply, C: Console> Printer for RealmMachine<'_, T,
 
     fn line(&self, vcpu: usize, text: String) {
         self.print(vcpu, text);
-    }
-}
-
-/// Destroys a realm; what fails is tried a second time.
-fn destroy<T: SmcTransport, M: PageSupply>(realm: Realm<'_, T, M, Active>) -> Result<(), Error> {
-    match realm.destroy() {
-        Ok(()) => Ok(()),
-        Err(failed) => failed.realm.destroy().map_err(|failed| failed.error),
     }
 }
 
@@ -561,7 +503,7 @@ fn granules<T: SmcTransport, M: PageSupply>(host: &Host<T, M>) -> GranuleReport 
     }
 }
 
-fn phase(console: &impl Console, name: Phase, pe: &impl HostPe) {
+pub(crate) fn phase(console: &impl Console, name: Phase, pe: &impl HostPe) {
     console.event(&Event::Phase {
         name,
         ticks: pe.counter(),

@@ -58,7 +58,7 @@ fn attach(options: &Console, screen: &Screen) -> Result<(), Failure> {
     let name = &options.realm;
     let mut client = options.which.connect()?;
     let status = client.find(name)?;
-    if status.state == State::Stopped {
+    if matches!(status.state, State::Stopped | State::Removing) {
         return Err(Failure::input(format!(
             "realm `{name}` has stopped; `suzerain logs {name}` shows what it printed"
         )));

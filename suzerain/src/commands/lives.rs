@@ -1,11 +1,20 @@
 //! `suzerain start`, `pause`, `resume`, `stop`, `rm`: what changes the life of realms.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use clap::Args;
+use realm_vmm::Report;
 use realm_vmm::control::message::{Call, State};
+use xtask::Progress;
 
 use super::{Which, conclude, json};
 use crate::failure::Failure;
+use crate::keeper::Client;
 use crate::screen::Screen;
+
+/// How often it is shown what is left of a realm.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Realms that a command is about.
 #[derive(Args, Debug)]
@@ -82,9 +91,15 @@ pub(crate) fn rm(options: &Rm) -> u8 {
                     "realm `{name}` is {state}; `suzerain stop {name}` first, or use --force"
                 )));
             }
+            State::Removing => {
+                return Err(Failure::input(format!(
+                    "realm `{name}` is being taken apart already"
+                )));
+            }
             State::New | State::Active | State::Stopped => {}
         }
-        let report = client.remove(realm)?;
+        let report = remove(&options.one.which, client, realm, name, &screen)?;
+        screen.clear();
         screen.out(&if options.json {
             json(&report)?
         } else {
@@ -93,4 +108,41 @@ pub(crate) fn rm(options: &Rm) -> u8 {
         Ok(())
     });
     conclude(result, &screen)
+}
+
+/// Takes a realm apart, and shows what is left of it meanwhile.
+fn remove(
+    which: &Which,
+    mut client: Client,
+    realm: u32,
+    name: &str,
+    screen: &Screen,
+) -> Result<Report, Failure> {
+    thread::scope(|scope| {
+        let removal = scope.spawn(move || client.remove(realm));
+        let mut watcher = None;
+        let mut next = Instant::now() + LOOK;
+        while !removal.is_finished() {
+            thread::sleep(Duration::from_millis(10));
+            if Instant::now() < next {
+                continue;
+            }
+            next = Instant::now() + LOOK;
+            if watcher.is_none() {
+                screen.step(&format!("taking `{name}` apart"));
+                watcher = which.connect().ok();
+            }
+            // Whatever goes wrong with looking, the removal says what matters.
+            let Some(Ok(listing)) = watcher.as_mut().map(Client::list) else {
+                continue;
+            };
+            if let Some(status) = listing.realms.iter().find(|status| status.realm == realm) {
+                let left: u64 = status.granules.values().sum();
+                screen.detail(&format!("{left} granules left"));
+            }
+        }
+        removal
+            .join()
+            .unwrap_or_else(|cause| std::panic::resume_unwind(cause))
+    })
 }

@@ -22,8 +22,10 @@ use crate::watch::Message;
 
 /// Lines of firmware and host that are kept for the case that the machine fails.
 const LINES: usize = 12;
-/// After `shutdown`, a machine has this long to take realms apart and to power off.
+/// After `shutdown`, a machine has this long to power off, or to give any granule back.
 const POWER_OFF: Duration = Duration::from_secs(30);
+/// How often it is asked whether granules came back.
+const LOOK: Duration = Duration::from_millis(100);
 /// A machine has this long to say hello.
 const HELLO: Duration = Duration::from_secs(120);
 
@@ -202,10 +204,31 @@ impl Booted {
     ///
     /// When the host does not answer. The machine is ended in any case.
     pub(crate) fn shutdown(mut self) -> Result<(), Failure> {
-        let end = Instant::now() + POWER_OFF;
         let why = "the host does not switch the machine off".to_owned();
-        self.session.set_deadline(Some((end, why)));
-        self.session.shutdown()?;
+        let allow = |session: &Session| {
+            let end = Instant::now() + POWER_OFF;
+            session.set_deadline(Some((end, why.clone())));
+            end
+        };
+        let session = &self.session;
+        allow(session);
+        thread::scope(|scope| {
+            let shutdown = scope.spawn(|| session.shutdown());
+            let mut held = None;
+            while !shutdown.is_finished() {
+                thread::sleep(LOOK);
+                // It takes its time, as long as granules come back. That the machine is off is for `shutdown` to say.
+                let now = session.list().ok().map(|listing| listing.granules.returned);
+                if now.is_some() && held != now && !shutdown.is_finished() {
+                    held = now;
+                    allow(session);
+                }
+            }
+            shutdown
+                .join()
+                .unwrap_or_else(|cause| std::panic::resume_unwind(cause))
+        })?;
+        let end = allow(session);
         while self.process.runs() && Instant::now() < end && !xtask::child::interrupted() {
             thread::sleep(Duration::from_millis(10));
         }

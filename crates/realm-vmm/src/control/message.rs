@@ -55,7 +55,8 @@ pub enum Call {
         /// Which.
         realm: u32,
     },
-    /// Takes a realm apart that has stopped, or that was never started: [`Answer::Removed`], or [`Answer::Done`] if it was never active.
+    /// Takes a realm apart that has stopped, or that was never started: [`Answer::Removed`] once that is done, while other requests are
+    /// answered and other realms run; [`Answer::Done`] at once if it was never active.
     Remove {
         /// Which.
         realm: u32,
@@ -197,6 +198,8 @@ pub enum State {
     Paused,
     /// At its end.
     Stopped,
+    /// Being taken apart: its granules become fewer.
+    Removing,
 }
 
 impl State {
@@ -209,6 +212,7 @@ impl State {
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Stopped => "stopped",
+            Self::Removing => "removing",
         }
     }
 }

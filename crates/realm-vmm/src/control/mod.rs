@@ -14,7 +14,8 @@
 //! | [`Kind::Network`] | both | realm | 0 | an Ethernet frame |
 //!
 //! All numbers are little-endian. The host speaks first: [`Event::Hello`](message::Event::Hello) names the version of the protocol. A
-//! request has a number that its reply repeats; replies come in the order of the requests.
+//! request has a number that its reply repeats; replies come in the order of the requests, but for `remove` and `shutdown`: their replies come
+//! when the realms are gone, and other requests are answered meanwhile.
 //!
 //! A realm is made in three steps: the request `create`, contents in ascending order of address, the request
 //! `activate`, whose reply has the realm's initial measurement, or says what went wrong with the contents. After that, `start` runs it.
@@ -24,6 +25,7 @@ pub mod frame;
 pub mod message;
 pub mod outbox;
 mod ports;
+mod removal;
 mod server;
 mod status;
 

@@ -12,6 +12,7 @@ use super::frame::{Frame, FrameReader, Kind};
 use super::message::{Answer, Call, Event, Outcome, Reply, Request, Spec, State};
 use super::outbox::{Outbox, Port};
 use super::ports::Ports;
+use super::removal::{Leaving, is_going};
 use super::{VERSION, status};
 use crate::build::Assembly;
 use crate::config::Config;
@@ -51,15 +52,16 @@ pub struct About<'a> {
 /// Serves the channel, on PE 0, between vCPUs.
 pub struct Server<'f, 'a, T: SmcTransport, M: PageSupply, L> {
     host: &'a Host<T, M>,
-    fleet: &'f Fleet<'a, T, M, Port<'a>>,
-    outbox: &'a Outbox,
+    pub(super) fleet: &'f Fleet<'a, T, M, Port<'a>>,
+    pub(super) outbox: &'a Outbox,
     about: About<'f>,
-    link: L,
+    pub(super) link: L,
     reader: FrameReader,
-    realms: BTreeMap<u32, Entry<'a, T, M>>,
+    pub(super) realms: BTreeMap<u32, Entry<'a, T, M>>,
     next: u32,
     greeted: bool,
     broken: bool,
+    pub(super) leaving: Option<Leaving>,
 }
 
 /// A realm that the server knows.
@@ -77,6 +79,8 @@ pub(super) enum Stage<'a, T: SmcTransport, M: PageSupply> {
     /// Contents arrive; what went wrong with them, if anything.
     New(Result<Box<Assembly<'a, T, M>>, String>),
     Whole(Arc<Member<'a, T, M, Port<'a>>>, Box<Ports>),
+    /// Is taken apart; the number of the request that waits for the end of it.
+    Going(Arc<Member<'a, T, M, Port<'a>>>, Option<u64>),
 }
 
 /// What a request comes to: an answer, or a line that says why not.
@@ -102,6 +106,7 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
             next: 1,
             greeted: false,
             broken: false,
+            leaving: None,
         }
     }
 
@@ -174,24 +179,35 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
                 let id = serde_json::from_slice(json).map_or(0, |numbered: Numbered| numbered.id);
                 let result =
                     Outcome::Error(format!("the host does not know this request: {error}"));
-                return self.outbox.message(Kind::Reply, &Reply { id, result });
+                return self.reply(id, result);
             }
         };
-        let is_last = request.call == Call::Shutdown;
-        let result = match self.call(request.call, pe) {
-            Ok(answer) => Outcome::Ok(answer),
-            Err(error) => Outcome::Error(error),
-        };
         let id = request.id;
-        self.outbox.message(Kind::Reply, &Reply { id, result });
-        if is_last {
-            self.link.send(&self.outbox.take());
-            self.fleet.finish(pe);
+        let result = match request.call {
+            Call::Remove { realm } => self.remove(realm, id),
+            Call::Shutdown => {
+                self.take_all_apart(Leaving::Asked(id));
+                Ok(None)
+            }
+            call => self.call(call, pe).map(Some),
+        };
+        match result {
+            Ok(Some(answer)) => self.reply(id, Outcome::Ok(answer)),
+            // It takes a while.
+            Ok(None) => {}
+            Err(error) => self.reply(id, Outcome::Error(error)),
         }
+    }
+
+    pub(super) fn reply(&self, id: u64, result: Outcome) {
+        self.outbox.message(Kind::Reply, &Reply { id, result });
     }
 
     fn call(&mut self, call: Call, pe: &mut impl HostPe) -> Answered {
         match call {
+            Call::Create { .. } if self.leaving.is_some() => {
+                Err("the machine is being switched off".to_string())
+            }
             Call::Create { name, spec } => self.create(name, spec),
             Call::Activate { realm } => self.activate(realm, pe),
             Call::Start { realm } => {
@@ -229,13 +245,10 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
                 );
                 Ok(Answer::Done)
             }
-            Call::Remove { realm } => self.remove(realm, pe),
             Call::List => Ok(self.list(pe)),
             Call::Inspect { realm } => self.inspect(realm, pe),
-            Call::Shutdown => {
-                self.take_all_apart(pe);
-                Ok(Answer::Done)
-            }
+            // They are answered when they are done.
+            Call::Remove { .. } | Call::Shutdown => Ok(Answer::Done),
         }
     }
 
@@ -309,45 +322,7 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
         }
     }
 
-    fn remove(&mut self, realm: u32, pe: &mut impl HostPe) -> Answered {
-        let entry = self.entry(realm)?;
-        if let Stage::Whole(member, _) = &entry.stage
-            && member.is_started()
-            && !member.machine.is_stopped()
-        {
-            return Err(format!("realm {realm} is running; stop it first"));
-        }
-        let entry = self.realms.remove(&realm).ok_or_else(|| unknown(realm))?;
-        match self.take_apart(realm, entry, pe) {
-            Some(report) => Ok(Answer::Removed {
-                report: Box::new(report),
-            }),
-            None => Ok(Answer::Done),
-        }
-    }
-
-    fn take_all_apart(&mut self, pe: &mut impl HostPe) {
-        while let Some((realm, entry)) = self.realms.pop_first() {
-            self.take_apart(realm, entry, pe);
-        }
-    }
-
-    /// Destroys a realm; how it went, if it was ever active.
-    fn take_apart(
-        &mut self,
-        realm: u32,
-        entry: Entry<'a, T, M>,
-        pe: &mut impl HostPe,
-    ) -> Option<report::Report> {
-        // A realm that is being filled is destroyed when it is dropped.
-        let Stage::Whole(member, _) = entry.stage else {
-            return None;
-        };
-        self.fleet.remove(realm);
-        Some(member.machine.teardown(pe))
-    }
-
-    fn entry(&mut self, realm: u32) -> Result<&mut Entry<'a, T, M>, String> {
+    pub(super) fn entry(&mut self, realm: u32) -> Result<&mut Entry<'a, T, M>, String> {
         self.realms.get_mut(&realm).ok_or_else(|| unknown(realm))
     }
 
@@ -408,9 +383,8 @@ impl<T: SmcTransport, M: PageSupply, L: Link> Service for Server<'_, '_, T, M, L
             self.greet();
         }
         let more = self.receive(pe);
-        if self.link.is_closed() && !self.fleet.is_over() {
-            self.take_all_apart(pe);
-            self.fleet.finish(pe);
+        if self.link.is_closed() {
+            self.take_all_apart(Leaving::Closed);
         }
         for (&realm, entry) in &mut self.realms {
             if let Stage::Whole(member, ports) = &mut entry.stage {
@@ -418,6 +392,7 @@ impl<T: SmcTransport, M: PageSupply, L: Link> Service for Server<'_, '_, T, M, L
             }
         }
         self.tell_of_ends();
+        let more = self.take_apart(pe) || more;
         let bytes = self.outbox.take();
         if !bytes.is_empty() {
             self.link.send(&bytes);
@@ -435,12 +410,22 @@ impl<'a, T: SmcTransport, M: PageSupply> Entry<'a, T, M> {
         match &self.stage {
             Stage::Whole(member, _) => Ok(Arc::clone(member)),
             Stage::New(_) => Err("the realm is not active yet".to_string()),
+            Stage::Going(member, _) => Err(is_going(member.id)),
+        }
+    }
+
+    /// The realm and its devices, once it is complete.
+    pub(super) fn machine(&self) -> Option<&RealmMachine<'a, T, M, Port<'a>>> {
+        match &self.stage {
+            Stage::New(_) => None,
+            Stage::Whole(member, _) | Stage::Going(member, _) => Some(&member.machine),
         }
     }
 
     pub(super) fn state(&self) -> State {
         match &self.stage {
             Stage::New(_) => State::New,
+            Stage::Going(..) => State::Removing,
             Stage::Whole(member, _) if member.machine.is_stopped() => State::Stopped,
             Stage::Whole(member, _) if !member.is_started() => State::Active,
             Stage::Whole(member, _) if member.machine.is_paused() => State::Paused,

@@ -9,7 +9,7 @@ use realm_host::ledger::{Purpose, RealmId};
 use realm_host::{Host, PageSupply, SmcTransport};
 
 use super::message::{Details, DeviceFault, Region, Status};
-use super::server::{Entry, Stage};
+use super::server::Entry;
 use crate::machine::RealmMachine;
 use crate::pe::HostPe;
 use crate::report::GranuleReport;
@@ -67,10 +67,9 @@ pub(super) fn status<T: SmcTransport, M: PageSupply>(
         outcome: None,
         error: None,
     };
-    let Stage::Whole(member, _) = &entry.stage else {
+    let Some(machine) = entry.machine() else {
         return status;
     };
-    let machine = &member.machine;
     status.run_us = microseconds(machine.ran());
     for rec in machine.recs() {
         status.entries += rec.entries;
@@ -78,7 +77,7 @@ pub(super) fn status<T: SmcTransport, M: PageSupply>(
             *status.exits.entry(reason).or_default() += count;
         }
     }
-    if let Some(own) = machine.realm_id().and_then(|id| granules.get(&id)) {
+    if let Some(own) = granules.get(&machine.realm_id()) {
         let named = own.iter().map(|(&name, &count)| (name.to_string(), count));
         status.granules = named.collect();
     }
@@ -105,13 +104,13 @@ pub(super) fn details<T: SmcTransport, M: PageSupply>(
         token: None,
         challenge: None,
     };
-    if let Stage::Whole(member, _) = &entry.stage {
-        let report = member.machine.report(GranuleReport::default());
+    if let Some(machine) = entry.machine() {
+        let report = machine.report(GranuleReport::default());
         details.rim = report.rim;
         details.recs = report.recs;
         (details.token, details.challenge) = (report.token, report.challenge);
-        details.map = map(&member.machine);
-        let faults = member.machine.driver_faults();
+        details.map = map(machine);
+        let faults = machine.driver_faults();
         details.faults = faults
             .map(|(slot, fault)| DeviceFault {
                 device: slot as u32,

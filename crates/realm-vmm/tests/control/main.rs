@@ -1,6 +1,7 @@
 //! Several realms on the in-process machine, driven through the control channel as the tool does it.
 
 mod faults;
+mod removal;
 mod tool;
 
 use std::sync::Arc;
