@@ -16,24 +16,36 @@ use crate::state::{Model, Read};
 
 macro_rules! commands {
     ($($command:ident $module:ident: $judge:path, $apply:path;)*) => {
-        impl Model {
-            /// What a call may be answered with.
-            #[must_use]
-            pub fn judge(&self, command: Command, call: &Registers, read: Read<'_>) -> Judgement {
-                match command {
-                    $(Command::$command => $judge(self, &rmi::$module::Input::decode(call), read),)*
-                }
-            }
-
-            /// Carries out a call that was judged to succeed: X1 to X4. RMI_REC_ENTER has effects of its own, see
-            /// [`Model::enter`].
-            pub fn apply(&mut self, command: Command, call: &Registers, read: Read<'_>) -> [u64; 4] {
-                match command {
-                    $(Command::$command => $apply(self, &rmi::$module::Input::decode(call), read),)*
-                }
+        /// The chapter of a command.
+        fn chapter(command: Command) -> Chapter {
+            match command {
+                $(Command::$command => Chapter {
+                    judge: |model, call, read| $judge(model, &rmi::$module::Input::decode(call), read),
+                    apply: |model, call, read| $apply(model, &rmi::$module::Input::decode(call), read),
+                },)*
             }
         }
     };
+}
+
+/// What the specification says of a command.
+struct Chapter {
+    judge: fn(&Model, &Registers, Read<'_>) -> Judgement,
+    apply: fn(&mut Model, &Registers, Read<'_>) -> [u64; 4],
+}
+
+impl Model {
+    /// What a call may be answered with.
+    #[must_use]
+    pub fn judge(&self, command: Command, call: &Registers, read: Read<'_>) -> Judgement {
+        (chapter(command).judge)(self, call, read)
+    }
+
+    /// Carries out a call that was judged to succeed: X1 to X4. RMI_REC_ENTER has effects of its own, see
+    /// [`Model::enter`].
+    pub fn apply(&mut self, command: Command, call: &Registers, read: Read<'_>) -> [u64; 4] {
+        (chapter(command).apply)(self, call, read)
+    }
 }
 
 commands! {
