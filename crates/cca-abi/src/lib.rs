@@ -17,6 +17,7 @@ mod table;
 pub mod el3;
 pub mod explain;
 pub mod firmware;
+pub mod host_calls;
 pub mod launch;
 pub mod measurement;
 pub mod mpidr;

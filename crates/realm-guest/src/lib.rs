@@ -29,4 +29,4 @@ pub use config::{HashAlgorithm, IpaWidth, RealmConfig};
 pub use error::Error;
 pub use ipa_state::Ripas;
 pub use psci::Psci;
-pub use rsi::{Rsi, TokenPart, Version};
+pub use rsi::{Rsi, TokenPart};

@@ -1,44 +1,10 @@
 //! The commands of the realm services interface.
 
-use core::fmt;
-
+use cca_abi::rmi::InterfaceVersion;
 use cca_abi::rsi;
 use cca_abi::smccc::{self, Registers};
 
 use crate::{Conduit, Error};
-
-/// A revision of the interface: a major and a minor number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
-    /// Revisions with another major number are not compatible.
-    pub major: u16,
-    /// Revisions with a higher minor number can do more.
-    pub minor: u16,
-}
-
-impl Version {
-    /// The revision that this client speaks.
-    pub const SPOKEN: Self = Self { major: 1, minor: 0 };
-
-    /// From `RsiInterfaceVersion`.
-    pub const fn from_word(word: u64) -> Self {
-        Self {
-            major: (word >> 16 & 0x7FFF) as u16,
-            minor: word as u16,
-        }
-    }
-
-    /// As `RsiInterfaceVersion`.
-    pub const fn word(self) -> u64 {
-        (self.major as u64) << 16 | self.minor as u64
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
 
 /// What one call of `RSI_ATTESTATION_TOKEN_CONTINUE` gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,15 +38,15 @@ impl<'c, C: Conduit + ?Sized> Rsi<'c, C> {
     /// # Errors
     ///
     /// [`Error::NotSupported`] outside of a realm, [`Error::Input`] if the RMM speaks no compatible revision.
-    pub fn version(&self) -> Result<Version, Error> {
+    pub fn version(&self) -> Result<InterfaceVersion, Error> {
         let registers = self.call(
             rsi::version::Input {
-                req: Version::SPOKEN.word(),
+                req: InterfaceVersion::V1_0.encode(),
             }
             .encode(),
         )?;
-        let lower = Version::from_word(rsi::version::Output::decode(&registers).lower);
-        if lower.major == Version::SPOKEN.major {
+        let lower = InterfaceVersion::decode(rsi::version::Output::decode(&registers).lower);
+        if lower.major == InterfaceVersion::V1_0.major {
             Ok(lower)
         } else {
             Err(Error::Malformed)
@@ -210,10 +176,7 @@ mod tests {
     #[test]
     fn revision_1_0_is_asked_for() {
         let script = Script::new(vec![vec![0, 0x10000, 0x10001]]);
-        assert_eq!(
-            Rsi::new(&script).version(),
-            Ok(Version { major: 1, minor: 0 })
-        );
+        assert_eq!(Rsi::new(&script).version(), Ok(InterfaceVersion::V1_0));
         assert_eq!(script.calls()[0][..2], [0xC400_0190, 0x10000]);
     }
 

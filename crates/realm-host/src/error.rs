@@ -123,11 +123,13 @@ impl fmt::Display for Error {
         match self {
             Self::Refused { refusal, address } => write!(f, "{refusal} (address {address:#x})"),
             Self::NoMonitor => f.write_str("there is no realm management monitor"),
-            Self::Version { lower, higher } => write!(
-                f,
-                "the monitor speaks RMI {}.{} to {}.{}, the host 1.0",
-                lower.major, lower.minor, higher.major, higher.minor
-            ),
+            Self::Version { lower, higher } => {
+                let own = InterfaceVersion::V1_0;
+                write!(
+                    f,
+                    "the monitor speaks RMI {lower} to {higher}, the host {own}"
+                )
+            }
             Self::OutOfMemory { pages } => {
                 write!(f, "out of memory: {} host pages wanted", pages.get())
             }

@@ -5,10 +5,9 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 use cca_abi::GRANULE_SIZE;
+use cca_abi::host_calls::TOKEN_MAX;
 use realm_host::realm::Active;
 use realm_host::{Ipa, PageSupply, Realm, SmcTransport};
-
-use crate::calls::TOKEN_MAX;
 
 /// Challenge and token of a run.
 #[derive(Debug)]

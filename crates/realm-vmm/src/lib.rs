@@ -20,7 +20,6 @@ mod attest;
 pub mod board;
 mod build;
 pub mod bus;
-pub mod calls;
 pub mod config;
 pub mod console;
 pub mod control;

@@ -5,6 +5,7 @@ use alloc::string::String;
 use core::sync::atomic::Ordering;
 
 use aarch64_formats::esr::SystemRegister;
+use cca_abi::host_calls;
 use realm_host::realm::{Active, Backed};
 use realm_host::rec::{
     Decision, EnterError, Exit, HostCall, Left, Mmio, PsciCall, PsciRequest, RecSession,
@@ -13,7 +14,6 @@ use realm_host::rec::{
 use realm_host::{Ipa, PageSupply, Realm, SmcTransport};
 
 use crate::board::Place;
-use crate::calls;
 use crate::console::Console;
 use crate::devices::Access;
 use crate::gic::{SgiGroup, SgiRequest, Targets};
@@ -380,17 +380,18 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         let mut gprs = call.gprs();
         let immediate = call.immediate();
         match immediate {
-            calls::ADD => gprs[0] = gprs[1].wrapping_add(gprs[2]),
-            calls::SHARED_PAGE => {
+            host_calls::ADD => gprs[0] = gprs[1].wrapping_add(gprs[2]),
+            host_calls::SHARED_PAGE => {
                 let page = gprs[0];
                 let first = realm.read_shared(Ipa::new(page));
-                let written = realm.write_shared(Ipa::new(page.wrapping_add(8)), calls::HOST_WORD);
+                let written =
+                    realm.write_shared(Ipa::new(page.wrapping_add(8)), host_calls::HOST_WORD);
                 (gprs[0], gprs[1]) = match (first, written) {
-                    (Some(first), Some(())) => (first, calls::HOST_WORD),
-                    _ => (calls::REFUSED, calls::REFUSED),
+                    (Some(first), Some(())) => (first, host_calls::HOST_WORD),
+                    _ => (host_calls::REFUSED, host_calls::REFUSED),
                 };
             }
-            calls::MEASUREMENT => {
+            host_calls::MEASUREMENT => {
                 let slot = realm.rim();
                 let expected = slot
                     .slot()
@@ -406,19 +407,23 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                     ));
                 }
             }
-            calls::CHALLENGE => gprs[..8].copy_from_slice(&self.attestation.lock().ask()),
-            calls::TOKEN => {
+            host_calls::CHALLENGE => gprs[..8].copy_from_slice(&self.attestation.lock().ask()),
+            host_calls::TOKEN => {
                 let taken = self.attestation.lock().take(realm, gprs[0], gprs[1]);
-                gprs[0] = if taken.is_some() { 0 } else { calls::REFUSED };
+                gprs[0] = if taken.is_some() {
+                    0
+                } else {
+                    host_calls::REFUSED
+                };
             }
-            calls::FAILED => {
+            host_calls::FAILED => {
                 self.finish_line(vcpu);
                 let last = self.vcpus[vcpu].counts.lock().last_line.clone();
                 return Served::guest_failed(format!(
                     "vCPU {vcpu} reports a failure, its last line is {last:?}"
                 ));
             }
-            _ => gprs[0] = calls::REFUSED,
+            _ => gprs[0] = host_calls::REFUSED,
         }
         call.complete(gprs);
         Served::Again

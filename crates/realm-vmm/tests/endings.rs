@@ -2,12 +2,13 @@
 
 mod support;
 
+use cca_abi::host_calls;
 use machine::cpu::GuestCpu;
 use machine::{Config, Machine, RunOptions};
 use realm_guest::demo::GuestPe;
 use realm_host::PageSize;
 use realm_vmm::report::Phase;
-use realm_vmm::{Outcome, board, calls, gic};
+use realm_vmm::{Outcome, board, gic};
 use support::*;
 
 #[test]
@@ -124,7 +125,7 @@ fn a_realm_that_reports_a_failure_is_quoted() {
         &options(1),
         |guest| {
             say(guest, "demo: FAILED because");
-            guest.write(RAM + 0x2000, u64::from(calls::FAILED));
+            guest.write(RAM + 0x2000, u64::from(host_calls::FAILED));
             call(guest, &[HOST_CALL, RAM + 0x2000]);
             wait_for_ever(guest);
         },
@@ -144,7 +145,7 @@ fn a_realm_that_reads_another_measurement_ends_the_run() {
         &machine(1),
         &options(1),
         |guest| {
-            guest.write(RAM + 0x2000, u64::from(calls::MEASUREMENT));
+            guest.write(RAM + 0x2000, u64::from(host_calls::MEASUREMENT));
             call(guest, &[HOST_CALL, RAM + 0x2000]);
             wait_for_ever(guest);
         },
@@ -163,12 +164,12 @@ fn an_unknown_host_call_is_refused_and_does_no_harm() {
             // Immediate 77, and a look at a page that is not shared.
             for (immediate, argument) in [
                 (77, 0),
-                (u64::from(calls::SHARED_PAGE), ALIAS | (RAM + 0x5000)),
+                (u64::from(host_calls::SHARED_PAGE), ALIAS | (RAM + 0x5000)),
             ] {
                 guest.write(RAM + 0x2000, immediate);
                 guest.write(RAM + 0x2008, argument);
                 assert_eq!(call(guest, &[HOST_CALL, RAM + 0x2000]), 0);
-                assert_eq!(guest.read(RAM + 0x2008), calls::REFUSED);
+                assert_eq!(guest.read(RAM + 0x2008), host_calls::REFUSED);
             }
             call(guest, &[SYSTEM_OFF]);
         },

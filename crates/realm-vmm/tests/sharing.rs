@@ -2,12 +2,13 @@
 
 mod support;
 
+use cca_abi::host_calls;
 use cca_abi::smccc::Registers;
 use machine::cpu::GuestCpu;
 use machine::{Config, Machine};
 use realm_guest::demo::GuestPe;
 use realm_host::PageSize;
-use realm_vmm::{Outcome, calls};
+use realm_vmm::Outcome;
 use support::*;
 
 const IPA_STATE_SET: u64 = 0xC400_0197;
@@ -51,10 +52,10 @@ fn set(guest: &GuestCpu, base: u64, top: u64, ripas: u64) {
 
 /// What the host finds in a shared page, having left a word of its own beside it.
 fn host_sees(guest: &GuestCpu, page: u64, call_at: u64) -> u64 {
-    guest.write(call_at, u64::from(calls::SHARED_PAGE));
+    guest.write(call_at, u64::from(host_calls::SHARED_PAGE));
     guest.write(call_at + 8, page);
     assert_eq!(call(guest, &[HOST_CALL, call_at]), 0);
-    assert_eq!(guest.read(call_at + 16), calls::HOST_WORD);
+    assert_eq!(guest.read(call_at + 16), host_calls::HOST_WORD);
     guest.read(call_at + 8)
 }
 
@@ -97,7 +98,11 @@ fn back_and_forth(guest: &GuestCpu, vcpu: u64) {
             }
             guest.store(shared, 8, public).expect("shared memory");
             assert_eq!(host_sees(guest, shared, call_at), public, "{page:#x}");
-            assert_eq!(guest.load(shared + 8, 8), Ok(calls::HOST_WORD), "{page:#x}");
+            assert_eq!(
+                guest.load(shared + 8, 8),
+                Ok(host_calls::HOST_WORD),
+                "{page:#x}"
+            );
         }
 
         set(guest, base, top, RAM_STATE);

@@ -4,7 +4,7 @@ use core::fmt::Write;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use realm_guest::demo::host;
+use cca_abi::host_calls;
 use realm_guest::{Psci, Rsi};
 
 use super::vcpu::Conduit;
@@ -38,7 +38,7 @@ pub fn stop(info: &PanicInfo<'_>) -> ! {
             None => writeln!(uart, "realm: FAILED {}", info.message()),
         };
     }
-    LAST_CALL.0[0].store(u64::from(host::FAILED), Ordering::Relaxed);
+    LAST_CALL.0[0].store(u64::from(host_calls::FAILED), Ordering::Relaxed);
     // The realm ends in either case: there is nobody else left to tell.
     let _ = Rsi::new(&Conduit).host_call(LAST_CALL.0.as_ptr() as u64);
     Psci::new(&Conduit).system_off();

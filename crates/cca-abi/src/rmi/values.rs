@@ -1,5 +1,7 @@
 //! Small types of RMI (RMM specification 1.0-rel0, section B4.4).
 
+use core::fmt;
+
 /// Largest number of auxiliary granules that an RMM may ask for per REC.
 pub const MAX_AUX_GRANULES: usize = 16;
 
@@ -32,6 +34,12 @@ impl InterfaceVersion {
             major: (value >> 16) as u16 & 0x7FFF,
             minor: value as u16,
         }
+    }
+}
+
+impl fmt::Display for InterfaceVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
     }
 }
 

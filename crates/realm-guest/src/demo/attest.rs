@@ -1,7 +1,9 @@
 //! The step in which the realm shows what it is.
 
+use cca_abi::host_calls;
+
 use super::steps::{Vcpu, rsi};
-use super::{Failure, GuestPe, host};
+use super::{Failure, GuestPe};
 use crate::{Error, GRANULE_SIZE, HostCall, Ripas, TokenPart};
 
 impl<P: GuestPe> Vcpu<'_, P> {
@@ -10,7 +12,7 @@ impl<P: GuestPe> Vcpu<'_, P> {
     /// An RMM that cannot attest is no failure of the realm: the host finds out by not getting a token.
     pub(super) fn attest(&self) -> Result<(), Failure> {
         let call = HostCall {
-            imm: host::CHALLENGE,
+            imm: host_calls::CHALLENGE,
             ..HostCall::default()
         };
         let gprs = self.host_call(call)?.gprs;
@@ -66,7 +68,7 @@ impl<P: GuestPe> Vcpu<'_, P> {
             self.pe.write(alias + offset, word);
         }
         let mut call = HostCall {
-            imm: host::TOKEN,
+            imm: host_calls::TOKEN,
             ..HostCall::default()
         };
         (call.gprs[0], call.gprs[1]) = (alias, length);

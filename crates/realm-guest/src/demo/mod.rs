@@ -11,13 +11,12 @@
 //! 6. the other vCPUs turn themselves off; vCPU 0 waits for that and ends the realm with `SYSTEM_OFF`.
 //!
 //! What a check finds wrong is printed as `demo: FAILED ...` and told to the host with the host call
-//! [`host::FAILED`], which ends the run with an error.
+//! [`FAILED`](cca_abi::host_calls::FAILED), which ends the run with an error.
 
 mod attest;
 mod board;
 mod console;
 mod failure;
-pub mod host;
 mod pe;
 mod primary;
 mod secondary;

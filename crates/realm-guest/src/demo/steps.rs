@@ -2,12 +2,13 @@
 
 use core::fmt;
 
+use cca_abi::host_calls;
 use cca_abi::mpidr::index_from_architectural;
 use cca_abi::rsi::host_call_offset;
 
 use super::board::Board;
 use super::console::{Console, Hex};
-use super::{Failure, GuestPe, host};
+use super::{Failure, GuestPe};
 use crate::{Error, GRANULE_SIZE, HashAlgorithm, HostCall, IpaWidth, Psci, Ripas, Rsi};
 
 /// INTID of the virtual timer's private peripheral interrupt (Arm Base System Architecture).
@@ -46,7 +47,7 @@ fn summands(vcpu: u64) -> (u64, u64) {
 /// Tells the host, with the host call structure at `structure`, that the program has found something wrong, and ends
 /// the realm.
 pub(super) fn give_up<P: GuestPe>(pe: &P, structure: u64) {
-    pe.write(structure, u64::from(host::FAILED));
+    pe.write(structure, u64::from(host_calls::FAILED));
     // The realm ends in either case: there is nobody else left to tell.
     let _ = Rsi::new(pe).host_call(structure);
     Psci::new(pe).system_off();
@@ -108,7 +109,7 @@ impl<P: GuestPe> Vcpu<'_, P> {
         let used = algorithm.size() / size_of::<u64>();
         self.say(format_args!("initial measurement {}", Hex(&rim[..used])));
         let mut call = HostCall {
-            imm: host::MEASUREMENT,
+            imm: host_calls::MEASUREMENT,
             ..HostCall::default()
         };
         call.gprs[..rim.len()].copy_from_slice(&rim);
@@ -144,7 +145,7 @@ impl<P: GuestPe> Vcpu<'_, P> {
     fn ask_the_host(&self) -> Result<(), Failure> {
         let (left, right) = summands(self.index);
         let mut call = HostCall {
-            imm: host::ADD,
+            imm: host_calls::ADD,
             ..HostCall::default()
         };
         call.gprs[1] = left;
@@ -218,7 +219,7 @@ impl<P: GuestPe> Vcpu<'_, P> {
         self.pe.write(alias, PATTERN);
         self.pe.write(alias + 8, 0);
         let mut call = HostCall {
-            imm: host::LOOK,
+            imm: host_calls::SHARED_PAGE,
             ..HostCall::default()
         };
         call.gprs[0] = alias;

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use cca_abi::host_calls;
 use cca_abi::mpidr::{architectural_from_index, index_from_architectural};
 use cca_abi::psci::{Function, code};
 use cca_abi::rsi::{self, Command};
 use cca_abi::smccc::{NOT_SUPPORTED, Registers};
 
-use super::{Board, GuestPe, MINIMUM_MEMORY, host, run, run_secondary};
+use super::{Board, GuestPe, MINIMUM_MEMORY, run, run_secondary};
 use crate::Conduit;
 
 const BOARD: Board = Board {
@@ -109,11 +110,11 @@ impl World {
     fn host_call(&self, structure: u64) {
         let gpr = |i: u64| structure + 8 + 8 * i;
         match self.word(structure) as u16 {
-            host::ADD => {
+            host_calls::ADD => {
                 let error = u64::from(self.fault == Fault::Sum);
                 self.set_word(gpr(0), self.word(gpr(1)) + self.word(gpr(2)) + error);
             }
-            host::LOOK => {
+            host_calls::SHARED_PAGE => {
                 let page = self.word(gpr(0));
                 let error = u64::from(self.fault == Fault::HostReadsElsewhere);
                 self.set_word(gpr(0), self.word(page) ^ error);
@@ -121,17 +122,17 @@ impl World {
                     self.set_word(page + 8, 0xB0B);
                 }
             }
-            host::MEASUREMENT => {
+            host_calls::MEASUREMENT => {
                 let error = u64::from(self.fault == Fault::Measurement);
                 let same = core::array::from_fn::<_, 8, _>(|i| self.word(gpr(i as u64))) == RIM;
                 self.set_word(gpr(0), u64::from(!same) | error);
             }
-            host::CHALLENGE => {
+            host_calls::CHALLENGE => {
                 for (n, word) in (0..).zip(CHALLENGE) {
                     self.set_word(gpr(n), word);
                 }
             }
-            host::TOKEN => {
+            host_calls::TOKEN => {
                 let (page, length) = (self.word(gpr(0)), self.word(gpr(1)));
                 assert!(page & SHARED_BIT != 0 && length <= 4096);
                 for n in 0..length {
@@ -140,7 +141,7 @@ impl World {
                 }
                 self.set_word(gpr(0), u64::from(self.fault == Fault::TokenRefused));
             }
-            host::FAILED => self.failure_reported.set(true),
+            host_calls::FAILED => self.failure_reported.set(true),
             other => panic!("host call {other}"),
         }
     }
