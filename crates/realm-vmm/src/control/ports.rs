@@ -22,6 +22,8 @@ use crate::virtio::{
 const MOST_INPUT: usize = 64 << 10;
 /// Output is taken from a device in pieces of at most so many bytes.
 const PIECE: usize = 32 << 10;
+/// Frames are taken from a network in batches of at most so many, so that a realm that floods it takes no more than its share.
+const FRAMES: usize = 32;
 
 /// The ports of a realm's devices.
 #[derive(Default)]
@@ -147,14 +149,15 @@ impl Ports {
         }
     }
 
-    /// Takes what the devices have for the tool, and gives them input that there was no room for before.
+    /// Takes what the devices have for the tool, and gives them input that there was no room for before. Says whether frames of
+    /// networks are left, of which it takes so many at once.
     pub(super) fn collect<T: SmcTransport, M: PageSupply, C: Console>(
         &mut self,
         realm: u32,
         machine: &RealmMachine<'_, T, M, C>,
         outbox: &Outbox,
         pe: &mut impl HostPe,
-    ) {
+    ) -> bool {
         self.give_input(machine, pe);
         for (stream, end) in (1..).zip(&self.consoles) {
             while end.port.has_output() && outbox.has_room() {
@@ -168,8 +171,10 @@ impl Ports {
             }
         }
         for (stream, (slot, port)) in (0..).zip(&self.networks) {
+            // The device goes on when some of its frames have been taken, perhaps as fast as they are.
+            let frames = core::iter::from_fn(|| port.take_frame()).take(FRAMES);
             let mut any = false;
-            while let Some(frame) = port.take_frame() {
+            for frame in frames {
                 outbox.frame(Kind::Network, realm, stream, &frame);
                 any = true;
             }
@@ -177,6 +182,7 @@ impl Ports {
                 machine.poll(*slot, pe);
             }
         }
+        self.networks.iter().any(|(_, port)| port.has_frames())
     }
 
     fn give_input<T: SmcTransport, M: PageSupply, C: Console>(

@@ -382,17 +382,17 @@ impl<T: SmcTransport, M: PageSupply, L: Link> Service for Server<'_, '_, T, M, L
         if !self.greeted {
             self.greet();
         }
-        let more = self.receive(pe);
+        let mut more = self.receive(pe);
         if self.link.is_closed() {
             self.take_all_apart(Leaving::Closed);
         }
         for (&realm, entry) in &mut self.realms {
             if let Stage::Whole(member, ports) = &mut entry.stage {
-                ports.collect(realm, &member.machine, self.outbox, pe);
+                more |= ports.collect(realm, &member.machine, self.outbox, pe);
             }
         }
         self.tell_of_ends();
-        let more = self.take_apart(pe) || more;
+        more |= self.take_apart(pe);
         let bytes = self.outbox.take();
         if !bytes.is_empty() {
             self.link.send(&bytes);
