@@ -12,6 +12,7 @@ mod hex;
 mod keeper;
 mod key;
 mod model;
+mod network;
 mod options;
 mod prepare;
 mod qemu;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::failure::{self, Failure};
+use crate::network::{self, Plan, Publish};
 use crate::size;
 
 /// The most vCPUs of a realm. The architecture allows more; nobody emulates them in reasonable time.
@@ -122,6 +123,29 @@ pub(crate) struct RealmOptions {
     #[arg(long, requires = "disk")]
     pub(crate) read_only: bool,
 
+    /// Gives Linux a network: eth0 with 10.0.2.15, and 10.0.2.2, which answers DHCP and ping. Nothing else gets in or out
+    #[arg(long, requires = "kernel")]
+    pub(crate) network: bool,
+
+    /// Takes connections at a port of this host, and passes them on to one of the realm [ADDRESS: 127.0.0.1 unless given; with a
+    /// network; may be repeated]
+    #[arg(
+        long,
+        value_name = "[ADDRESS:]PORT:REALMPORT",
+        requires = "kernel",
+        value_parser = Publish::parse
+    )]
+    pub(crate) publish: Vec<Publish>,
+
+    /// Lets the realm connect to 10.0.2.2:PORT, which is 127.0.0.1:PORT of this host [with a network; may be repeated]
+    #[arg(
+        long = "host-port",
+        value_name = "PORT",
+        requires = "kernel",
+        value_parser = network::parse_port
+    )]
+    pub(crate) host_ports: Vec<u16>,
+
     /// Runs a command in Debian's Linux instead of a shell; its exit status is that of the tool
     #[arg(long, value_name = "COMMAND", requires = "kernel")]
     pub(crate) exec: Option<String>,
@@ -167,6 +191,15 @@ impl RealmOptions {
             ));
         }
         Ok(())
+    }
+
+    /// The realm's network, if it is to have one.
+    pub(crate) fn network(&self) -> Option<Plan> {
+        let wanted = self.network || !self.publish.is_empty() || !self.host_ports.is_empty();
+        wanted.then(|| Plan {
+            publish: self.publish.clone(),
+            host_ports: self.host_ports.clone(),
+        })
     }
 
     /// Whether the kernel is Debian's.
@@ -386,6 +419,36 @@ mod tests {
         assert_eq!(exec.host_limit(), Some(Duration::from_secs(590)));
         let quick = options(&["--kernel", "debian", "--timeout", "4"]);
         assert_eq!(quick.host_limit(), Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_realm_has_a_network_when_one_is_asked_for() {
+        let linux = |arguments: &[&str]| options(&[&["--kernel", "debian"], arguments].concat());
+        assert_eq!(linux(&[]).realm.network(), None);
+        let closed = linux(&["--network"]).realm.network();
+        assert_eq!(closed, Some(Plan::default()));
+        let arguments = [
+            "--publish",
+            "8080:80",
+            "--host-port",
+            "1",
+            "--host-port",
+            "2",
+        ];
+        let open = linux(&arguments).realm.network().unwrap();
+        assert_eq!(open.publish, [Publish::parse("8080:80").unwrap()]);
+        assert_eq!(open.host_ports, [1, 2]);
+        for bad in [
+            ["--network", "--vcpus=1"],
+            ["--publish", "8080:80"],
+            ["--host-port", "80"],
+        ] {
+            let all = ["suzerain", "run"].iter().chain(&bad);
+            assert!(
+                Arguments::try_parse_from(all).is_err(),
+                "no kernel: {bad:?}"
+            );
+        }
     }
 
     #[test]

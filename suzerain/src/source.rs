@@ -11,6 +11,7 @@ use xtask::Progress;
 use crate::blueprint::{Blueprint, Contents};
 use crate::debian;
 use crate::failure::Failure;
+use crate::network;
 use crate::options::RealmOptions;
 use crate::prepare;
 use crate::session::Disk;
@@ -53,7 +54,11 @@ pub(crate) fn named(
         ));
         if initrd.is_none() {
             let exec = options.exec.as_deref();
-            let wanted = debian::Options { exec, files: &[] };
+            let wanted = debian::Options {
+                exec,
+                network: options.network().is_some(),
+                files: &[],
+            };
             initrd = Some(debian::initramfs(&debian, &wanted)?);
         }
         read("kernel", &debian.image)?
@@ -82,6 +87,11 @@ fn linux(
             read_only: disk.read_only(),
         });
         disks.push(disk);
+    }
+    if options.network().is_some() {
+        devices.push(Device::Network {
+            mac: network::REALM_HARDWARE,
+        });
     }
     devices.push(Device::Entropy { seed: seed()? });
     words.extend(options.append.clone());

@@ -7,7 +7,7 @@ use xtask::Progress;
 
 use super::{Which, conclude, json};
 use crate::failure::{self, Failure};
-use crate::keeper::DiskFile;
+use crate::keeper::{Backing, DiskFile};
 use crate::options::RealmOptions;
 use crate::prepare::{self, Wanted};
 use crate::screen::Screen;
@@ -86,6 +86,7 @@ fn create(options: &Create, screen: &Screen) -> Result<(), Failure> {
         }
         None => Vec::new(),
     };
+    let network = options.options.network();
     let spec = blueprint.spec(options.timeout.saturating_mul(1000));
     let total = blueprint.length();
     screen.step("loading the realm");
@@ -93,7 +94,8 @@ fn create(options: &Create, screen: &Screen) -> Result<(), Failure> {
     let contents = blueprint.contents;
     // The process that keeps the machine opens the disks itself.
     drop(blueprint.disks);
-    let (realm, rim) = client.create(name, spec, disks, &contents, &mut progress)?;
+    let backing = Backing { disks, network };
+    let (realm, rim) = client.create(name, spec, backing, &contents, &mut progress)?;
     source::check_rim(&expected, &rim)?;
     screen.clear();
     screen.out(&match options.json {

@@ -12,6 +12,7 @@ use super::conclude;
 use super::run::{begin, verdict};
 use crate::blueprint::Blueprint;
 use crate::failure::Failure;
+use crate::network::Doors;
 use crate::options::Options;
 use crate::prepare::Parts;
 use crate::qemu::Shape;
@@ -85,6 +86,9 @@ fn on_machine(
     seen: &mut Seen,
 ) -> Result<u8, Failure> {
     let expected = blueprint.rim()?;
+    // Nobody should wait for a machine to hear that a port is taken.
+    let plan = options.realm.network();
+    let doors = plan.map(|plan| plan.open()).transpose()?;
     let shape = Shape {
         cpus: options.cpus(),
         memory: options.host_memory(),
@@ -98,7 +102,8 @@ fn on_machine(
         let why = format!("nothing came of it within {} s", limit.as_secs());
         (started + limit, why)
     }));
-    let result = realm(options, &session, blueprint, &expected, screen, seen);
+    let wanted = (blueprint, expected, doors);
+    let result = realm(options, &session, wanted, screen, seen);
     let status = result.map_err(|failure| booted.explain(failure))?;
     screen.step("powering off");
     booted.shutdown()?;
@@ -110,8 +115,7 @@ fn on_machine(
 fn realm(
     options: &Options,
     session: &Session,
-    blueprint: Blueprint,
-    expected: &str,
+    (blueprint, expected, doors): (Blueprint, String, Option<Doors>),
     screen: &Screen,
     seen: &mut Seen,
 ) -> Result<u8, Failure> {
@@ -123,9 +127,13 @@ fn realm(
     session.upload(realm, &blueprint.contents, &mut |over| {
         screen.detail(&format!("{} %", over * 100 / total));
     })?;
-    source::check_rim(expected, &session.activate(realm)?)?;
+    source::check_rim(&expected, &session.activate(realm)?)?;
     for (index, disk) in blueprint.disks.into_iter().enumerate() {
         session.add_disk(realm, u8::try_from(index).unwrap_or(u8::MAX), disk);
+    }
+    let has_network = doors.is_some();
+    if let Some(doors) = doors {
+        session.add_network(realm, doors)?;
     }
     seen.reached(Phase::Created);
     let stopped = match options.realm.exec {
@@ -152,6 +160,12 @@ fn realm(
         realm,
         options,
     );
+    if has_network && !session.is_network_used(realm) {
+        screen.err(
+            "warning: the realm has sent nothing to its network; its kernel needs CONFIG_VIRTIO_NET, and eth0 an address (DHCP, or \
+             10.0.2.15/24)",
+        );
+    }
     let report = session.remove(realm);
     seen.reached(Phase::Destroyed);
     seen.report = Some(report?);

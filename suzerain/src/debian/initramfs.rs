@@ -15,6 +15,8 @@ const ATTEST: &[u8] = include_bytes!("attest");
 
 /// Where the first process looks for a command to run instead of a shell.
 const COMMAND: &str = "suzerain/command";
+/// Tells the first process that there should be a network device.
+const NETWORK: &str = "suzerain/network";
 
 /// Folders that are there from the start.
 const FOLDERS: [&str; 12] = [
@@ -38,6 +40,8 @@ pub(crate) struct Options<'a> {
     /// A shell command to run instead of a shell. Its standard output goes to `/dev/hvc0`, its standard error to
     /// `/dev/hvc1`, and its exit status, in decimal digits and a newline, to `/dev/hvc2`.
     pub(crate) exec: Option<&'a str>,
+    /// Whether there is a network, so that somebody who finds no device for it is told why.
+    pub(crate) network: bool,
     /// More files.
     pub(crate) files: &'a [ExtraFile<'a>],
 }
@@ -85,6 +89,9 @@ pub(crate) fn initramfs(kernel: &Kernel, options: &Options<'_>) -> Result<Vec<u8
     }
     if let Some(command) = options.exec {
         writer.file(COMMAND, false, format!("{command}\n").as_bytes());
+    }
+    if options.network {
+        writer.file(NETWORK, false, b"");
     }
     for file in options.files {
         let path = file.path.trim_start_matches('/');
@@ -148,6 +155,7 @@ mod tests {
         ];
         let options = Options {
             exec: Some("echo 'a  b' \"$HOME\""),
+            network: true,
             files: &files,
         };
         let archive = initramfs(&kernel, &options).unwrap();
@@ -162,6 +170,7 @@ mod tests {
             b"echo 'a  b' \"$HOME\"\n"
         );
         assert_eq!(content(&archive, "opt/tools/data").unwrap(), b"data");
+        assert_eq!(content(&archive, "suzerain/network").unwrap(), b"");
         let entries = reader::read(&archive);
         let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
         let unique: BTreeSet<_> = names.iter().collect();
@@ -183,9 +192,10 @@ mod tests {
         let archive = initramfs(&one, &options).unwrap();
         assert_eq!(archive, initramfs(&other, &options).unwrap());
         assert_eq!(content(&archive, "suzerain/command"), None);
+        assert_eq!(content(&archive, "suzerain/network"), None);
         let exec = Options {
             exec: Some("nproc"),
-            files: &[],
+            ..Options::default()
         };
         assert_ne!(archive, initramfs(&one, &exec).unwrap());
     }

@@ -11,8 +11,9 @@ use realm_vmm::control::message::{Answer, Call, Spec};
 use realm_vmm::control::{Frame, Kind};
 
 use super::keep::Keeper;
-use super::protocol::{Ask, DiskFile, Reply, Said, Wire, parse};
+use super::protocol::{Ask, Backing, Reply, Said, Wire, parse};
 use crate::failure::Failure;
+use crate::network::Plan;
 use crate::session::{Disk, Session};
 
 /// How often a console looks whether its reader is still there.
@@ -38,21 +39,22 @@ fn converse(keeper: &Keeper, wire: &mut Wire) -> io::Result<()> {
                 let answer = carry_out(&session, call)?;
                 Ok(Said::Answer { answer })
             }),
-            Ask::Create { name, spec, disks } => {
-                match begin(keeper, &name, spec, disks) {
-                    Ok((session, realm)) => {
-                        let created = Reply::Ok(Said::Created { realm });
-                        wire.say(Kind::Reply, &created)?;
-                        let made = fill(&session, realm, wire);
-                        if !matches!(made, Ok(Ok(_))) {
-                            // It can only be taken apart. If that fails, too, `ps` shows it.
-                            let _ = session.remove(realm);
-                        }
-                        made?.map(|rim| Said::Activated { rim })
+            Ask::Create {
+                name,
+                spec,
+                backing,
+            } => match begin(keeper, &name, spec, &backing) {
+                Ok((session, realm)) => {
+                    let created = Reply::Ok(Said::Created { realm });
+                    wire.say(Kind::Reply, &created)?;
+                    let made = fill(&session, realm, wire);
+                    if !matches!(made, Ok(Ok(_))) {
+                        session.abandon(realm);
                     }
-                    Err(failure) => Err(failure),
+                    made?.map(|rim| Said::Activated { rim })
                 }
-            }
+                Err(failure) => Err(failure),
+            },
             Ask::Activate => Err(Failure::machine("there is no realm to activate")),
             Ask::Console {
                 realm,
@@ -94,13 +96,15 @@ fn begin(
     keeper: &Keeper,
     name: &str,
     spec: Spec,
-    disks: Vec<DiskFile>,
+    backing: &Backing,
 ) -> Result<(Session, u32), Failure> {
     let (session, _) = keeper.machine()?;
-    let disks = disks
+    let disks = backing
+        .disks
         .iter()
         .map(|disk| Disk::open(&disk.path, disk.read_only))
         .collect::<Result<Vec<_>, _>>()?;
+    let doors = backing.network.as_ref().map(Plan::open).transpose()?;
     let _naming = keeper.naming.lock().unwrap_or_else(PoisonError::into_inner);
     if session
         .list()?
@@ -115,6 +119,12 @@ fn begin(
     let realm = session.create(name, spec)?;
     for (index, disk) in disks.into_iter().enumerate() {
         session.add_disk(realm, u8::try_from(index).unwrap_or(u8::MAX), disk);
+    }
+    if let Some(doors) = doors
+        && let Err(failure) = session.add_network(realm, doors)
+    {
+        session.abandon(realm);
+        return Err(failure);
     }
     Ok((session, realm))
 }

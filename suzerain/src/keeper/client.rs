@@ -11,7 +11,7 @@ use realm_vmm::control::message::{Answer, Call, Details, Spec, Status};
 use realm_vmm::report::{Outcome, Report};
 
 use super::place::Place;
-use super::protocol::{Ask, DiskFile, Reply, Said, Wire, parse};
+use super::protocol::{Ask, Backing, Reply, Said, Wire, parse};
 use crate::blueprint::Contents;
 use crate::failure::Failure;
 use crate::session::{Hello, Listing};
@@ -214,12 +214,16 @@ impl Client {
         &mut self,
         name: &str,
         spec: Spec,
-        disks: Vec<DiskFile>,
+        backing: Backing,
         contents: &[Contents],
         progress: &mut dyn FnMut(u64),
     ) -> Result<(u32, String), Failure> {
         let name = name.to_owned();
-        let realm = match self.ask(&Ask::Create { name, spec, disks })? {
+        let realm = match self.ask(&Ask::Create {
+            name,
+            spec,
+            backing,
+        })? {
             Said::Created { realm } => realm,
             other => return Err(unexpected(&other)),
         };

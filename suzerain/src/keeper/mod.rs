@@ -12,4 +12,4 @@ mod protocol;
 pub(crate) use self::client::{Client, Ended, Typist};
 pub(crate) use self::keep::{Keep, run};
 pub(crate) use self::place::Place;
-pub(crate) use self::protocol::DiskFile;
+pub(crate) use self::protocol::{Backing, DiskFile};

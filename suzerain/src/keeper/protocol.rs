@@ -10,6 +10,8 @@ use realm_vmm::report::Outcome;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::network::Plan;
+
 /// What a command wants. One [`Reply`] follows.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "lowercase")]
@@ -27,8 +29,8 @@ pub(super) enum Ask {
         name: String,
         /// Its shape.
         spec: Spec,
-        /// Its disks.
-        disks: Vec<DiskFile>,
+        /// What stands behind its devices.
+        backing: Backing,
     },
     /// To complete it: [`Said::Activated`].
     Activate,
@@ -45,6 +47,15 @@ pub(super) enum Ask {
     },
     /// The end of the machine: [`Said::Done`] once it has ended.
     Down,
+}
+
+/// What stands behind a realm's devices, and is in the hands of the process that keeps the machine.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Backing {
+    /// Its disks.
+    pub(crate) disks: Vec<DiskFile>,
+    /// Its network, if it has one.
+    pub(crate) network: Option<Plan>,
 }
 
 /// A file that is a realm's disk.

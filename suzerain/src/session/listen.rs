@@ -39,6 +39,7 @@ impl Shared {
         };
         self.state().gone.get_or_insert(why);
         self.consoles.close_all();
+        self.networks.close_all();
         self.changed.notify_all();
     }
 
@@ -65,8 +66,7 @@ impl Shared {
                 Some(transfer) => drop(transfers.send((realm, stream, transfer))),
                 None => return Err("the host asks for a transfer that is none".to_owned()),
             },
-            // No realm of the tool has a network device.
-            Kind::Network => {}
+            Kind::Network => self.networks.push(realm, payload),
             Kind::Request | Kind::Contents => {
                 return Err(format!("the host sends a frame of kind {kind:?}"));
             }
@@ -99,6 +99,7 @@ impl Shared {
                     .stopped
                     .insert(realm, Stopped { outcome, error });
                 self.consoles.close(realm);
+                self.networks.close(realm);
             }
         }
         self.changed.notify_all();

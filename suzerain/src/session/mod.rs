@@ -1,13 +1,14 @@
 //! The tool's end of the control channel: calls of the host in the machine, and what comes by itself.
 //!
 //! The protocol is [`realm_vmm::control`]. A thread reads the channel and gives everything to whom it concerns: replies to
-//! who waits for them, console bytes to the [`Consoles`], requests of disks to the thread that serves the [`Disks`]. It never
-//! writes, so that a host that does not read cannot stop it.
+//! who waits for them, console bytes to the [`Consoles`], requests of disks to the thread that serves the [`Disks`], frames of
+//! a network to the thread of that network. It never writes, so that a host that does not read cannot stop it.
 
 pub(crate) mod boot;
 mod consoles;
 mod disk;
 mod listen;
+mod networks;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
@@ -27,8 +28,10 @@ use realm_vmm::report::{GranuleReport, Outcome, Report};
 pub(crate) use self::consoles::{Consoles, Sink};
 pub(crate) use self::disk::Disk;
 use self::disk::Disks;
+use self::networks::Networks;
 use crate::blueprint::Contents;
 use crate::failure::Failure;
+use crate::network::{self, Doors};
 
 /// Bytes of a realm's memory in a frame.
 pub(crate) const PIECE: usize = 64 << 10;
@@ -81,6 +84,7 @@ struct Shared {
     requests: AtomicU64,
     consoles: Consoles,
     disks: Disks,
+    networks: Networks,
 }
 
 #[derive(Default)]
@@ -107,6 +111,7 @@ impl Session {
             requests: AtomicU64::new(0),
             consoles: Consoles::default(),
             disks: Disks::default(),
+            networks: Networks::default(),
         });
         let (transfers, wanted) = mpsc::channel();
         let serving = shared.clone();
@@ -248,15 +253,26 @@ impl Session {
     ///
     /// As [`call`](Self::call).
     pub(crate) fn remove(&self, realm: u32) -> Result<Report, Failure> {
-        match self.call(Call::Remove { realm })? {
-            Answer::Removed { report } => {
-                self.0.consoles.forget(realm);
-                self.0.disks.forget(realm);
-                self.0.state().stopped.remove(&realm);
-                Ok(*report)
-            }
+        let answer = self.call(Call::Remove { realm })?;
+        self.forget(realm);
+        match answer {
+            Answer::Removed { report } => Ok(*report),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Gives up a realm that could not be made, and forgets what is kept for it here.
+    pub(crate) fn abandon(&self, realm: u32) {
+        // The host may have taken it apart already. If it cannot do that, `ps` shows it.
+        let _ = self.call(Call::Remove { realm });
+        self.forget(realm);
+    }
+
+    fn forget(&self, realm: u32) {
+        self.0.consoles.forget(realm);
+        self.0.disks.forget(realm);
+        self.0.networks.forget(realm);
+        self.0.state().stopped.remove(&realm);
     }
 
     /// All realms.
@@ -323,6 +339,25 @@ impl Session {
     /// Makes this file the realm's disk of that number. Before the realm starts.
     pub(crate) fn add_disk(&self, realm: u32, stream: u8, disk: Disk) {
         self.0.disks.add(realm, stream, disk);
+    }
+
+    /// Starts the realm's network. It ends when the realm stops, or with the channel.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no file descriptors or threads left.
+    pub(crate) fn add_network(&self, realm: u32, doors: Doors) -> Result<(), Failure> {
+        let shared = self.0.clone();
+        let send = move |frame: &[u8]| shared.send(Kind::Network, realm, 0, frame).is_ok();
+        let network = network::start(doors, send)
+            .map_err(|error| Failure::machine(format!("no network for the realm: {error}")))?;
+        self.0.networks.add(realm, network);
+        Ok(())
+    }
+
+    /// Whether the realm has ever sent something to its network.
+    pub(crate) fn is_network_used(&self, realm: u32) -> bool {
+        self.0.networks.is_used(realm)
     }
 }
 

@@ -141,6 +141,53 @@ fn disks_are_served_without_anybody_asking() {
 }
 
 #[test]
+fn a_network_is_served_until_its_realm_stops() {
+    // Who has 10.0.2.2?
+    let question = [
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 10, 0, 2, 15, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0,
+        10, 0, 2, 15, 10, 0, 2, 15, 0, 0, 0, 0, 0, 0, 10, 0, 2, 2,
+    ];
+    let (ready, go) = mpsc::channel();
+    let script = move |host: &mut Host| {
+        go.recv().unwrap();
+        // A realm without a network is none of its business.
+        host.send(Kind::Network, 2, 0, &question);
+        host.send(Kind::Network, 1, 0, &question);
+        let frame = host.next().unwrap();
+        assert_eq!(
+            (frame.kind, frame.realm, frame.stream),
+            (Kind::Network, 1, 0)
+        );
+        // From 10.0.2.2, to the realm.
+        assert_eq!(frame.payload[28..32], [10, 0, 2, 2]);
+        assert_eq!(frame.payload[..6], question[6..12]);
+        host.event(&Event::Stopped {
+            realm: 1,
+            outcome: Outcome::Ok,
+            error: None,
+        });
+        let report = Said::Error("no report".to_owned());
+        host.answer(&Call::Remove { realm: 1 }, report);
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    drop(listener);
+    let plan = crate::network::Plan {
+        publish: vec![crate::network::Publish { at, port: 80 }],
+        host_ports: Vec::new(),
+    };
+    with(script, |session| {
+        session.add_network(1, plan.open().unwrap()).unwrap();
+        assert!(plan.open().is_err() && !session.is_network_used(1));
+        ready.send(()).unwrap();
+        session.wait_stopped(1).unwrap();
+        assert!(session.is_network_used(1));
+        session.abandon(1);
+        plan.open().unwrap();
+    });
+}
+
+#[test]
 fn what_is_typed_reaches_the_realm() {
     let script = |host: &mut Host| {
         let mut typed = 0;
