@@ -13,6 +13,7 @@ use xtask::workspace::Workspace;
 
 use super::Case;
 use super::runs::program;
+use super::web::{self, Web};
 
 /// Gives a command up that does not end; the first may have to download a kernel.
 const LIMIT: Duration = Duration::from_secs(500);
@@ -20,6 +21,8 @@ const LIMIT: Duration = Duration::from_secs(500);
 const DISK: u64 = 4 << 20;
 /// Where the host has left something for the realm to read: sector and bytes.
 const MESSAGE_AT: u64 = 1 << 20;
+/// The realm with so many vCPUs has a network.
+const WITH_NETWORK: u64 = 1;
 const CHALLENGE: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\
                          00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -129,9 +132,15 @@ impl Tool {
         if vcpus == 4 {
             script += LOAD;
         }
+        let web = (vcpus == WITH_NETWORK).then(Web::new).transpose();
+        let web = web.map_err(|error| format!("a server on this host: {error}"))?;
+        if let Some(web) = &web {
+            script += &web.script();
+        }
         script += COMPLAINTS;
         let vcpus_text = vcpus.to_string();
-        let options = [
+        let network = web.as_ref().map(Web::options);
+        let mut options = vec![
             "--kernel",
             "debian",
             "--vcpus",
@@ -142,6 +151,7 @@ impl Tool {
             &script,
             "--json",
         ];
+        options.extend(network.iter().flatten().map(String::as_str));
         let finished = self.run(&[&["run", "--timeout", "400"], options.as_slice()].concat())?;
         let object: Value = serde_json::from_str(&finished.stdout)
             .map_err(|error| format!("{error}: {}", finished.all))?;
@@ -161,6 +171,9 @@ impl Tool {
         ];
         if vcpus == 4 {
             expected.extend([("without", "3"), ("with", "4")]);
+        }
+        if web.is_some() {
+            expected.extend(web::EXPECTED);
         }
         if let Some((name, wanted)) = expected
             .into_iter()

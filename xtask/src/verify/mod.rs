@@ -6,6 +6,7 @@ pub(crate) mod host;
 mod hosts;
 mod linux;
 mod runs;
+mod web;
 
 use std::time::Instant;
 
