@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -200,6 +201,55 @@ fn errors_say_what_to_do() {
     user.create("idle");
     // Nothing to resume; the host says so.
     user.bad(&["resume", "idle"], 4);
+    user.good(&["down"]);
+}
+
+#[test]
+fn a_published_port_is_taken_as_long_as_its_realm_is_there() {
+    let user = User::new();
+    // The start of a kernel; nothing runs it.
+    let mut kernel = vec![0; 0x1000];
+    kernel[16..24].copy_from_slice(&0x10000u64.to_le_bytes());
+    kernel[56..60].copy_from_slice(b"ARM\x64");
+    let path = user.folder.path().join("kernel");
+    fs::write(&path, kernel).unwrap();
+    let path = path.to_str().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = free.local_addr().unwrap();
+    drop(free);
+    let port = at.port().to_string();
+    let publish = format!("{port}:80");
+    let realm = ["--kernel", path, "--vcpus", "1", "--memory", "64M"];
+
+    user.good(&[&UP[..], &["1"]].concat());
+
+    let open = user.json(&[&["create", "open", "--publish", &publish], &realm[..]].concat());
+    TcpStream::connect(at).unwrap();
+    let text = user.good(&["inspect", "open"]);
+    assert!(text.contains("network 02:00:0a:00:02:0f"), "{text}");
+    let why = user.bad(
+        &[&["create", "late", "--publish", &publish], &realm[..]].concat(),
+        2,
+    );
+    assert!(why.contains(&port) && why.contains("in use"), "{why}");
+    // A realm that cannot be made gives its port back: the name is in use.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let another = other.local_addr().unwrap();
+    drop(other);
+    let publish = format!("{}:80", another.port());
+    user.bad(
+        &[&["create", "open", "--publish", &publish], &realm[..]].concat(),
+        2,
+    );
+    TcpListener::bind(another).unwrap();
+    // The network is a part of what is measured; which ports are open is not.
+    let closed = user.json(&[&["create", "closed", "--network"], &realm[..]].concat());
+    let without = user.json(&[&["create", "without"], &realm[..]].concat());
+    assert_eq!(open["rim"], closed["rim"]);
+    assert_ne!(open["rim"], without["rim"]);
+
+    user.good(&["rm", "open"]);
+    TcpListener::bind(at).unwrap();
     user.good(&["down"]);
 }
 
