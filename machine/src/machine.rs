@@ -92,7 +92,7 @@ impl Machine {
 
     /// The same machine with another realm monitor, that of [`realm_monitor::strict`]: it asks for 16 auxiliary granules
     /// per REC, takes not all of the memory, changes RIPAS one table entry at a time, has RECs come back for nothing,
-    /// and offers no more than it must.
+    /// reports the other one of two failures where their order is open, and offers no more than it must.
     ///
     /// # Panics
     ///

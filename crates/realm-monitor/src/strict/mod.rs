@@ -7,10 +7,17 @@
 //! * changes RIPAS one table entry at a time;
 //! * comes back from one entry in five with an interrupt that is not the host's, before the realm has run;
 //! * has neither LPA2 nor 16-bit VMIDs, SVE nor a PMU for realms;
+//! * reports the other one of two failure conditions that both hold, where the specification does not order them: see below;
 //! * leaves nonsense in the results of a command that failed, where they are undefined, and zero in X4 otherwise.
+//!
+//! Where the order is left open: RMI_REC_ENTER names what is wrong with the REC before what is wrong with its realm, RMI_REC_CREATE
+//! the state of the realm before all operands, and RMI_DATA_CREATE, RMI_DATA_CREATE_UNKNOWN and RMI_RTT_CREATE the translation
+//! tables before granules and the state of the realm.
 //!
 //! A machine takes part by [`Strict`] around its platform and [`Strictness::handle_rmi`] in place of
 //! [`Monitor::handle_rmi`].
+
+mod order;
 
 use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
@@ -85,8 +92,15 @@ impl Strictness {
         let interrupted = command == Some(Command::RecEnter)
             && self.entries.fetch_add(1, Ordering::Relaxed) % SPURIOUS_ONE_IN == 1;
         let mut pe = Pe { pe, interrupted };
-        let dispatched = monitor.handle_rmi(&mut pe, registers);
+        let call = *registers;
+        let mut dispatched = monitor.handle_rmi(&mut pe, registers);
         if let Some(command) = command {
+            let reported = ReturnCode::decode(registers.0[0]);
+            let other = reported.and_then(|code| order::other(monitor, command, &call, code));
+            if let Some((code, condition)) = other {
+                registers.0[0] = code.encode();
+                dispatched.condition = Some(condition);
+            }
             answer(command, registers);
         }
         dispatched
