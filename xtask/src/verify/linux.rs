@@ -42,8 +42,20 @@ echo token=$(attest CHALLENGE | od -An -v -tx1 | tr -d ' \n')
 "#;
 
 /// What one with several vCPUs is asked besides: to take a vCPU out and in again, and to keep all of them busy with processes that come and go, which
-/// makes timer interrupts and interrupts between them, for a minute.
+/// makes timer interrupts and interrupts between them, for a minute. Meanwhile the disk's driver lets go of the disk and takes it again: each time
+/// the kernel turns the memory of its queues from shared to private, and other memory to shared; the disk must read the same afterwards, and no
+/// bounce buffer stay behind.
 const LOAD: &str = r#"
+mount -t debugfs debugfs /sys/kernel/debug
+bounced() { sleep 0.2; cat /sys/kernel/debug/swiotlb/io_tlb_used; }
+before=$(bounced)
+sum=$(head -c 65536 /tmp/noise | md5sum)
+disk=$(basename $(readlink /sys/block/vda/device))
+(cd /sys/bus/virtio/drivers/virtio_blk
+for round in $(seq ROUNDS); do
+    echo $disk >unbind && echo $disk >bind
+    [ "$(dd if=/dev/vda bs=4096 skip=512 count=16 2>/dev/null | md5sum)" = "$sum" ] && echo $round
+done >/tmp/rounds) &
 last=/sys/devices/system/cpu/cpu$(($(nproc) - 1))/online
 echo 0 >$last && echo without=$(nproc)
 echo 1 >$last && echo with=$(nproc)
@@ -55,9 +67,14 @@ wait
 count() {
     awk "/$1/"' { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i } END { print n + 0 }' /proc/interrupts
 }
+echo rounds=$(wc -l </tmp/rounds)
+echo bounced=$(($(bounced) - before))
 echo ipis=$(count '^ *IPI[0-9]+:')
 echo ticks=$(count arch_timer)
 "#;
+
+/// How often the disk's driver lets go of the disk.
+const ROUNDS: u64 = 12;
 
 /// The last thing that is asked: whether the kernel has complained of anything.
 const COMPLAINTS: &str = r#"
@@ -130,7 +147,7 @@ impl Tool {
         let disk = disk.to_string_lossy();
         let mut script = COMMANDS.replace("CHALLENGE", CHALLENGE);
         if vcpus == 4 {
-            script += LOAD;
+            script += &LOAD.replace("ROUNDS", &ROUNDS.to_string());
         }
         let web = (vcpus == WITH_NETWORK).then(Web::new).transpose();
         let web = web.map_err(|error| format!("a server on this host: {error}"))?;
@@ -160,6 +177,7 @@ impl Tool {
             let mut values = said.lines().filter_map(|line| line.split_once('='));
             values.find(|(own, _)| *own == name).map(|(_, value)| value)
         };
+        let rounds = ROUNDS.to_string();
         let mut expected = vec![
             ("cpus", vcpus_text.as_str()),
             ("rsi", "1"),
@@ -171,6 +189,7 @@ impl Tool {
         ];
         if vcpus == 4 {
             expected.extend([("without", "3"), ("with", "4")]);
+            expected.extend([("rounds", rounds.as_str()), ("bounced", "0")]);
         }
         if web.is_some() {
             expected.extend(web::EXPECTED);
@@ -191,6 +210,10 @@ impl Tool {
         };
         if vcpus == 4 && (few("ipis", 100) || few("ticks", 1000)) {
             return Err(format!("there were hardly any interrupts: {said}"));
+        }
+        // Each round gives shared memory back and shares other memory.
+        if vcpus == 4 && exits(&object, "ripas-change") < 2 * ROUNDS {
+            return Err(format!("memory was hardly shared: {object}"));
         }
         if finished.status.code() != Some(7) || object["exec"]["status"] != 7 {
             return Err(format!("the status is {}: {object}", finished.status));
@@ -311,6 +334,12 @@ impl Tool {
         }
         Ok(())
     }
+}
+
+/// How many exits of that kind all RECs have had.
+fn exits(object: &Value, name: &str) -> u64 {
+    let recs = object["recs"].as_array().into_iter().flatten();
+    recs.filter_map(|rec| rec["exits"][name].as_u64()).sum()
 }
 
 /// The report of a realm whose RECs all ran and whose granules all came back.
