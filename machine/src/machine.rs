@@ -518,6 +518,13 @@ impl realm_vmm::HostPe for HostPe {
         });
     }
 
+    fn kick(&mut self, index: usize) {
+        let Board { clock, pes, .. } = &*self.inner.board;
+        if let Some(pe) = pes.get(index).filter(|_| index != self.index) {
+            pe.lines.kick(clock);
+        }
+    }
+
     fn kick_others(&mut self) {
         let Board { clock, pes, .. } = &*self.inner.board;
         for (index, pe) in pes.iter().enumerate() {

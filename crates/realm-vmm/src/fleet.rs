@@ -11,9 +11,13 @@ use realm_host::{PageSupply, SmcTransport};
 use spin::RwLock;
 
 use crate::console::Console;
+use crate::idle::Idle;
 use crate::machine::{RealmMachine, earliest};
 use crate::neighbours::Neighbours;
 use crate::pe::HostPe;
+
+/// The PE that has a service.
+const SERVICE: usize = 0;
 
 /// What PE 0 does besides running vCPUs.
 pub trait Service {
@@ -86,6 +90,7 @@ pub struct Fleet<'a, T: SmcTransport, M: PageSupply, C: Console> {
     /// What the realm that has run least had used when it was last chosen: nobody may lag far behind, so that a realm that
     /// has slept, or is new, does not keep the machine for itself to catch up.
     floor: AtomicU64,
+    idle: Arc<Idle>,
     over: AtomicBool,
 }
 
@@ -94,6 +99,7 @@ impl<T: SmcTransport, M: PageSupply, C: Console> Default for Fleet<'_, T, M, C> 
         Self {
             members: RwLock::new(Vec::new()),
             floor: AtomicU64::new(0),
+            idle: Arc::default(),
             over: AtomicBool::new(false),
         }
     }
@@ -122,17 +128,28 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
                     let ran = pe.counter().saturating_sub(now);
                     member.used.fetch_add(ran, Ordering::Relaxed);
                     if member.machine.console.calls_for_service(true) {
-                        pe.kick_others();
+                        pe.kick(SERVICE);
                     }
                 }
                 None if more => {}
-                None => {
-                    let deadline = self.deadline(None);
-                    pe.wait(deadline);
-                }
+                None => self.wait(service, pe),
             }
         }
         pe.disarm_slice();
+    }
+
+    /// Waits until there is something to do.
+    fn wait(&self, service: &impl Service, pe: &mut impl HostPe) {
+        self.idle.enter(pe);
+        let now = pe.counter();
+        let has_ready = {
+            let members = self.members.read();
+            members.iter().any(|member| member.has_ready(now))
+        };
+        if !has_ready && !service.is_wanted() && !self.is_over() {
+            pe.wait(self.deadline(None));
+        }
+        self.idle.leave(pe);
     }
 
     /// Makes all PEs leave [`Fleet::run_pe`].
@@ -147,7 +164,8 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
     }
 
     /// Adds a realm.
-    pub fn add(&self, member: Member<'a, T, M, C>) -> Arc<Member<'a, T, M, C>> {
+    pub fn add(&self, mut member: Member<'a, T, M, C>) -> Arc<Member<'a, T, M, C>> {
+        member.machine.idle = Arc::clone(&self.idle);
         let member = Arc::new(member);
         let used = self.floor.load(Ordering::Relaxed);
         member.used.store(used, Ordering::Relaxed);
@@ -225,7 +243,7 @@ impl<T: SmcTransport, M: PageSupply, C: Console, S: Service> Neighbours
     fn want(&self, now: u64, pe: &mut impl HostPe) -> bool {
         // A vCPU that nobody else wants the PE of may go on for ever: what it has printed of a line is passed on all the same.
         if self.console.calls_for_service(true) {
-            pe.kick_others();
+            pe.kick(SERVICE);
         }
         let members = self.fleet.members.read();
         self.more
@@ -240,7 +258,7 @@ impl<T: SmcTransport, M: PageSupply, C: Console, S: Service> Neighbours
 
     fn is_urgent(&self, pe: &mut impl HostPe) -> bool {
         if self.console.calls_for_service(false) {
-            pe.kick_others();
+            pe.kick(SERVICE);
         }
         self.service.is_wanted() || self.fleet.is_over()
     }

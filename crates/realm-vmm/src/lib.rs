@@ -27,6 +27,7 @@ pub mod device_tree;
 mod devices;
 pub mod fleet;
 pub mod gic;
+mod idle;
 pub mod line;
 pub mod linux;
 mod machine;

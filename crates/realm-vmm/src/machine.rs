@@ -22,11 +22,12 @@ use crate::config::Config;
 use crate::console::Console;
 use crate::devices::{Devices, Printer};
 use crate::gic::Targets;
+use crate::idle::Idle;
 use crate::memory::RealmMemory;
 use crate::neighbours::{Alone, Neighbours};
 use crate::pe::HostPe;
 use crate::report::{Event, GranuleReport, Outcome, Phase, RecReport, Report};
-use crate::schedule::{Schedule, State};
+use crate::schedule::Schedule;
 use crate::teardown::Teardown;
 
 /// What the machine keeps of a vCPU besides its place in the schedule.
@@ -67,6 +68,8 @@ pub struct RealmMachine<'a, T: SmcTransport, M: PageSupply, C: Console> {
     pub(crate) devices: Devices,
     mpidrs: Vec<u64>,
     pub(crate) schedule: Mutex<Schedule>,
+    /// The PEs that may run its vCPUs and have nothing to do.
+    pub(crate) idle: Arc<Idle>,
     end: Mutex<Option<End>>,
     pub(crate) attestation: Mutex<Attestation>,
     stopped: AtomicBool,
@@ -139,6 +142,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             devices: Devices::new(config.vcpus, config.lines),
             mpidrs: realm.vcpus().map(VcpuConfig::mpidr).collect(),
             schedule: Mutex::new(Schedule::new(config.vcpus)),
+            idle: Arc::default(),
             end: Mutex::new(None),
             attestation: Mutex::new(Attestation::new(pe.counter())),
             stopped: AtomicBool::new(false),
@@ -214,16 +218,16 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         if targets.is_empty() {
             return;
         }
-        let mut kick = false;
-        {
-            let mut schedule = self.schedule.lock();
-            for target in targets.iter().filter(|&target| Some(target) != here) {
-                kick |= schedule.wake(target)
-                    || matches!(schedule.state(target), State::Running { .. });
+        for target in targets.iter().filter(|&target| Some(target) != here) {
+            let (is_ready, runs_on) = {
+                let mut schedule = self.schedule.lock();
+                (schedule.wake(target), schedule.pe(target))
+            };
+            if is_ready {
+                self.idle.call(pe);
+            } else if let Some(index) = runs_on {
+                pe.kick(index);
             }
-        }
-        if kick {
-            pe.kick_others();
         }
     }
 
@@ -238,7 +242,11 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             if let Some(vcpu) = self.next(now, pe) {
                 self.run_vcpu(&realm, vcpu, &Alone, pe);
             } else if !self.is_stopped() {
-                pe.wait(self.deadline());
+                self.idle.enter(pe);
+                if !self.has_ready(pe.counter()) {
+                    pe.wait(self.deadline());
+                }
+                self.idle.leave(pe);
             }
         }
         pe.disarm_slice();
@@ -260,7 +268,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             self.stop_for_time(pe);
             return None;
         }
-        self.schedule.lock().next(now)
+        self.schedule.lock().next(now, pe.index())
     }
 
     /// When a vCPU that waits wants to run, or the run's time is over.
@@ -307,8 +315,12 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
     /// Keeps all vCPUs from running, and waits until none does.
     pub fn pause(&self, pe: &mut impl HostPe) {
         self.paused.store(true, Ordering::Release);
-        while self.schedule.lock().is_running() {
-            pe.kick_others();
+        loop {
+            let running: Vec<_> = self.schedule.lock().pes().collect();
+            if running.is_empty() {
+                return;
+            }
+            running.into_iter().for_each(|index| pe.kick(index));
             pe.acknowledge_interrupts();
             core::hint::spin_loop();
         }

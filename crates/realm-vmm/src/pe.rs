@@ -27,6 +27,10 @@ pub trait HostPe {
     /// A kick that came before the call, and has not been acknowledged, makes it return at once.
     fn wait(&mut self, deadline: Option<u64>);
 
+    /// Makes an interrupt pending on the PE of that number, so that it leaves its realm or [`HostPe::wait`]. Nothing happens if that is
+    /// this PE, or if there is no such PE.
+    fn kick(&mut self, index: usize);
+
     /// Makes an interrupt pending on all other PEs, so that they leave their realm or [`HostPe::wait`].
     fn kick_others(&mut self);
 }

@@ -12,6 +12,8 @@ pub enum State {
     Ready,
     /// On a PE.
     Running {
+        /// On which.
+        pe: usize,
         /// Another vCPU turned it on meanwhile: if it turns itself off now, it is on again.
         turned_on: bool,
     },
@@ -73,8 +75,8 @@ impl Schedule {
         self.states.get(vcpu).copied().unwrap_or(State::Off)
     }
 
-    /// Takes the next vCPU to run, after waking those whose time has come.
-    pub fn next(&mut self, now: u64) -> Option<usize> {
+    /// Takes the next vCPU to run on a PE, after waking those whose time has come.
+    pub fn next(&mut self, now: u64, pe: usize) -> Option<usize> {
         for vcpu in 0..self.states.len() {
             if matches!(self.states[vcpu], State::Waiting { deadline: Some(deadline) } if deadline <= now)
             {
@@ -82,7 +84,8 @@ impl Schedule {
             }
         }
         let vcpu = self.queue.pop_front()?;
-        self.states[vcpu] = State::Running { turned_on: false };
+        let turned_on = false;
+        self.states[vcpu] = State::Running { pe, turned_on };
         Some(vcpu)
     }
 
@@ -92,11 +95,18 @@ impl Schedule {
         !self.queue.is_empty()
     }
 
-    /// Whether a vCPU has a PE.
+    /// The PE that a vCPU has.
     #[must_use]
-    pub fn is_running(&self) -> bool {
-        let mut states = self.states.iter();
-        states.any(|state| matches!(state, State::Running { .. }))
+    pub fn pe(&self, vcpu: usize) -> Option<usize> {
+        match self.state(vcpu) {
+            State::Running { pe, .. } => Some(pe),
+            _ => None,
+        }
+    }
+
+    /// The PEs that vCPUs have.
+    pub fn pes(&self) -> impl Iterator<Item = usize> {
+        (0..self.states.len()).filter_map(|vcpu| self.pe(vcpu))
     }
 
     /// The nearest time at which a waiting vCPU wants to run.
@@ -113,7 +123,13 @@ impl Schedule {
 
     /// A vCPU leaves its PE.
     pub fn leave(&mut self, vcpu: usize, verdict: Verdict) {
-        let was_turned_on = self.state(vcpu) == State::Running { turned_on: true };
+        let was_turned_on = matches!(
+            self.state(vcpu),
+            State::Running {
+                turned_on: true,
+                ..
+            }
+        );
         match verdict {
             Verdict::Wait(deadline) => self.states[vcpu] = State::Waiting { deadline },
             Verdict::Off if !was_turned_on => self.states[vcpu] = State::Off,
@@ -129,7 +145,7 @@ impl Schedule {
                 self.make_ready(vcpu);
                 true
             }
-            Some(State::Running { turned_on }) => {
+            Some(State::Running { turned_on, .. }) => {
                 *turned_on = true;
                 false
             }
@@ -173,8 +189,8 @@ mod tests {
     #[test]
     fn only_the_first_runs_at_the_start() {
         let mut schedule = Schedule::new(3);
-        assert_eq!(schedule.next(0), Some(0));
-        assert_eq!(schedule.next(0), None);
+        assert_eq!(schedule.next(0, 0), Some(0));
+        assert_eq!(schedule.next(0, 0), None);
         assert_eq!(schedule.state(1), State::Off);
     }
 
@@ -182,7 +198,7 @@ mod tests {
     fn slices_go_round() {
         let mut schedule = all_on(3);
         for turn in 0..9 {
-            let vcpu = schedule.next(0).unwrap();
+            let vcpu = schedule.next(0, 0).unwrap();
             assert_eq!(vcpu, turn % 3);
             schedule.leave(vcpu, Verdict::Again);
         }
@@ -192,28 +208,33 @@ mod tests {
     fn a_waiting_vcpu_runs_when_its_time_has_come_or_it_is_woken() {
         let mut schedule = all_on(2);
         for deadline in [Some(100), None] {
-            let vcpu = schedule.next(0).unwrap();
+            let vcpu = schedule.next(0, 0).unwrap();
             schedule.leave(vcpu, Verdict::Wait(deadline));
         }
         assert_eq!(schedule.deadline(), Some(100));
-        assert_eq!(schedule.next(99), None);
-        assert_eq!(schedule.next(100), Some(0));
+        assert_eq!(schedule.next(99, 0), None);
+        assert_eq!(schedule.next(100, 0), Some(0));
         assert!(schedule.wake(1));
         assert!(!schedule.wake(1), "it is in the queue once");
-        assert_eq!(schedule.next(100), Some(1));
-        assert_eq!(schedule.next(100), None);
+        assert_eq!(schedule.next(100, 0), Some(1));
+        assert_eq!(schedule.next(100, 0), None);
     }
 
     #[test]
     fn turning_on_a_vcpu_that_is_about_to_turn_itself_off_is_not_lost() {
         let mut schedule = all_on(2);
-        assert_eq!((schedule.next(0), schedule.next(0)), (Some(0), Some(1)));
+        assert_eq!(
+            (schedule.next(0, 5), schedule.next(0, 3)),
+            (Some(0), Some(1))
+        );
+        assert_eq!((schedule.pe(0), schedule.pe(1)), (Some(5), Some(3)));
+        assert!(schedule.pes().eq([5, 3]));
         assert!(!schedule.turn_on(1));
         schedule.leave(1, Verdict::Off);
-        assert_eq!(schedule.next(0), Some(1));
+        assert_eq!(schedule.next(0, 0), Some(1));
         schedule.leave(1, Verdict::Off);
         assert_eq!(schedule.state(1), State::Off);
         schedule.leave(0, Verdict::Off);
-        assert!(schedule.all_off());
+        assert!(schedule.all_off() && schedule.pes().next().is_none());
     }
 }

@@ -336,7 +336,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                 match call.complete(Decision::Accept) {
                     Ok(Some(completion)) if completion.may_run => {
                         if self.schedule.lock().turn_on(completion.target as usize) {
-                            pe.kick_others();
+                            self.idle.call(pe);
                         }
                         Served::Again
                     }

@@ -210,8 +210,22 @@ pub(super) fn end(intid: u32) {
 /// Makes [`KICK`] pending on all other PEs.
 pub(super) fn kick_others() {
     const ALL_OTHERS: u64 = 1 << 40;
+    send(ALL_OTHERS);
+}
+
+/// Makes [`KICK`] pending on the PE with this affinity, as `MPIDR_EL1` has it.
+pub(super) fn kick(affinity: u64) {
+    let [aff0, aff1, aff2, _, aff3, ..] = affinity.to_le_bytes();
+    // Aff0 is a range of 16 PEs and a bit in it.
+    let (range, target) = (u64::from(aff0 >> 4), 1 << (aff0 & 0xF));
+    let above = u64::from(aff3) << 48 | u64::from(aff2) << 32 | u64::from(aff1) << 16;
+    send(above | range << 44 | target);
+}
+
+/// Sends [`KICK`] to those targets, as ICC_SGI1R_EL1 has them.
+fn send(targets: u64) {
     barrier::dsb_sy();
     // SAFETY: makes an interrupt pending elsewhere, which no PE of this program takes unasked.
-    unsafe { write_sysreg!("s3_0_c12_c11_5", ALL_OTHERS | u64::from(KICK) << 24) }; // ICC_SGI1R_EL1
+    unsafe { write_sysreg!("s3_0_c12_c11_5", targets | u64::from(KICK) << 24) }; // ICC_SGI1R_EL1
     barrier::isb();
 }

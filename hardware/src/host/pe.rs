@@ -1,16 +1,22 @@
 //! The PE that the hypervisor's loop runs on.
 
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use realm_vmm::HostPe;
 
+use super::entry::MAX_PES;
 use super::gic::{self, Gic, KICK, OF_REALMS, TIMER};
 use crate::common::barrier;
 use crate::{read_sysreg, write_sysreg};
 
 /// `CNTHP_CTL_EL2.ENABLE`.
 const ENABLE: u64 = 1;
+
+/// An affinity that no PE has.
+const UNKNOWN: u64 = u64::MAX;
+/// The affinities of PEs that take interrupts.
+static AFFINITIES: [AtomicU64; MAX_PES] = [const { AtomicU64::new(UNKNOWN) }; MAX_PES];
 
 /// A device has interrupted, and is kept from doing so again.
 static DEVICE: AtomicBool = AtomicBool::new(false);
@@ -38,11 +44,15 @@ impl Pe {
     /// Prepares this PE for the hypervisor's interrupts. `None` if the controller has nothing for it.
     pub fn start(gic: &Gic, index: usize) -> Option<Self> {
         set_timer(0, 0);
-        gic.enable_pe().then(|| Self {
+        let pe = gic.enable_pe().then(|| Self {
             index,
             gic: gic.clone(),
             here: PhantomData,
-        })
+        })?;
+        if let Some(own) = AFFINITIES.get(index) {
+            own.store(affinity(), Ordering::Release);
+        }
+        Some(pe)
     }
 }
 
@@ -106,6 +116,16 @@ impl HostPe for Pe {
         barrier::wfi();
         if deadline.is_some() {
             set_timer(0, 0);
+        }
+    }
+
+    fn kick(&mut self, index: usize) {
+        let Some(affinity) = AFFINITIES.get(index) else {
+            return;
+        };
+        let affinity = affinity.load(Ordering::Acquire);
+        if index != self.index && affinity != UNKNOWN {
+            gic::kick(affinity);
         }
     }
 
