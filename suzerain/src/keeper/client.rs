@@ -146,20 +146,7 @@ impl Client {
     ///
     /// When the machine is gone.
     pub(crate) fn list(&mut self) -> Result<Listing, Failure> {
-        match self.call(Call::List)? {
-            Answer::Realms {
-                realms,
-                granules,
-                pes,
-                free,
-            } => Ok(Listing {
-                realms,
-                granules,
-                pes,
-                free,
-            }),
-            other => Err(unexpected(&other)),
-        }
+        Listing::of(self.call(Call::List)?)
     }
 
     /// The realm of that name or number.

@@ -73,6 +73,30 @@ pub(crate) struct Listing {
     pub(crate) free: u64,
 }
 
+impl Listing {
+    /// The answer to [`Call::List`].
+    ///
+    /// # Errors
+    ///
+    /// When it is another one.
+    pub(crate) fn of(answer: Answer) -> Result<Self, Failure> {
+        match answer {
+            Answer::Realms {
+                realms,
+                granules,
+                pes,
+                free,
+            } => Ok(Self {
+                realms,
+                granules,
+                pes,
+                free,
+            }),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
 /// The tool's end of a control channel.
 #[derive(Clone)]
 pub(crate) struct Session(Arc<Shared>);
@@ -281,20 +305,7 @@ impl Session {
     ///
     /// As [`call`](Self::call).
     pub(crate) fn list(&self) -> Result<Listing, Failure> {
-        match self.call(Call::List)? {
-            Answer::Realms {
-                realms,
-                granules,
-                pes,
-                free,
-            } => Ok(Listing {
-                realms,
-                granules,
-                pes,
-                free,
-            }),
-            other => Err(unexpected(&other)),
-        }
+        Listing::of(self.call(Call::List)?)
     }
 
     /// Takes all realms apart and switches the machine off.
