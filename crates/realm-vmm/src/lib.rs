@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+mod account;
 mod attest;
 pub mod board;
 mod build;
