@@ -85,6 +85,18 @@ impl<'h> Fixture<'h> {
         self.failure.clone().map_or(Ok(()), Err)
     }
 
+    /// Says more about what went wrong.
+    pub(crate) fn explain(&mut self, place: &str) {
+        if let Some(failure) = &mut self.failure {
+            failure.0.push_str(&format!(" ({place})"));
+        }
+    }
+
+    /// Whether there are delegated granules that are not part of anything.
+    pub(crate) fn has_delegated(&self) -> bool {
+        !self.delegated.is_empty()
+    }
+
     /// Makes a call that has to succeed, and books its effect.
     pub fn call(&mut self, command: Command, registers: Registers) -> Registers {
         let mut results = registers;

@@ -25,7 +25,7 @@ pub(crate) const CALL_PAGE: u64 = MEMORY + PROGRAM_SIZE;
 /// First page that the puppet does not use by itself.
 pub(crate) const FREE_PAGE: u64 = CALL_PAGE + 0x10_0000;
 /// A PL011 that is not there, in the protected half.
-const UART: u64 = 0x0900_0000;
+pub(crate) const UART: u64 = 0x0900_0000;
 
 /// An entry may come back this often without getting further, for interrupts and for pages to be populated.
 const PATIENCE: usize = 10_000;

@@ -111,13 +111,16 @@ impl Strictness {
 /// 1.0-rel0, B1: results of a command that failed are undefined, other registers are zero).
 fn answer(command: Command, registers: &mut Registers) {
     let succeeded = registers.0[0] == ReturnCode::SUCCESS.encode();
-    let tells_top = |register: usize| match command {
+    let tells = |register: usize| match command {
+        // Which versions there are, which is the point of the answer.
+        Command::Version => register <= 2,
+        // The top of what is not there.
         Command::DataDestroy | Command::RttDestroy => register == 2,
         Command::RttUnmapUnprotected => register == 1,
         _ => false,
     };
     if !succeeded {
-        for register in (1..=3).filter(|&register| !tells_top(register)) {
+        for register in (1..=3).filter(|&register| !tells(register)) {
             registers.0[register] = NONSENSE;
         }
     }

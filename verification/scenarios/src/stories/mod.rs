@@ -5,6 +5,7 @@ mod attestation;
 mod counters;
 mod exits;
 mod interrupts;
+mod kvm;
 mod points;
 mod psci;
 mod ripas;
@@ -84,6 +85,7 @@ pub(crate) fn all() -> impl Iterator<Item = Story> {
         counters::STORIES,
         points::STORIES,
         interrupts::STORIES,
+        kvm::STORIES,
     ]
     .into_iter()
     .flatten()
