@@ -136,8 +136,13 @@ impl Bench {
     /// Puts firmware into the flash.
     fn install(&self, workspace: &Workspace, firmware: &str) -> Result<(), Error> {
         let flash = self.flash();
+        let image = workspace.images().join(firmware);
+        if !image.exists() {
+            let advice = "build the images first: cargo xtask images";
+            return Err(Error::new(format!("there is no {}", image.display())).advise(advice));
+        }
         fs::create_dir_all(&self.folder)
-            .and_then(|()| fs::copy(workspace.images().join(firmware), &flash))
+            .and_then(|()| fs::copy(&image, &flash))
             .and_then(|_| {
                 File::options()
                     .write(true)
