@@ -91,11 +91,9 @@ impl<B: Borrow<Arc<Board>>> ProcessingElement for Element<B> {
 impl<B> Drop for Element<B> {
     fn drop(&mut self) {
         // A panic on the way is a failure that is told already.
-        if !std::thread::panicking() {
-            assert!(
-                self.kept.is_none(),
-                "the realm monitor goes back to the host with a realm's registers loaded"
-            );
-        }
+        assert!(
+            self.kept.is_none() || std::thread::panicking(),
+            "the realm monitor goes back to the host with a realm's registers loaded"
+        );
     }
 }

@@ -346,14 +346,15 @@ impl Inner {
             Some(strict) => strict.handle_rmi(self.monitor(), &mut element, &mut call),
         };
         drop(element);
-        let mut answer = Registers::call(RMI_REQ_COMPLETE, &call.0[..5]);
-        let action = self.firmware.root.smc(pe, World::Realm, &mut answer);
+        call.0.copy_within(..5, 1);
+        call.0[0] = RMI_REQ_COMPLETE.into();
+        let action = self.firmware.root.smc(pe, World::Realm, &mut call);
         assert_eq!(
             action,
             Action::Switch(World::NonSecure),
             "RMM_RMI_REQ_COMPLETE"
         );
-        registers.0[..5].copy_from_slice(&answer.0[..5]);
+        registers.0[..5].copy_from_slice(&call.0[..5]);
     }
 }
 

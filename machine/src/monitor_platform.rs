@@ -37,7 +37,17 @@ pub(crate) fn current() -> usize {
 }
 
 /// Runs `code` on processing element `pe` of a board.
+#[inline]
 pub(crate) fn on<T>(board: &Board, pe: usize, code: impl FnOnce() -> T) -> T {
+    if CURRENT.get() == Some(pe) {
+        return code();
+    }
+    become_and_run(board, pe, code)
+}
+
+/// [`on`] for a thread that is not that processing element yet.
+#[inline(never)]
+fn become_and_run<T>(board: &Board, pe: usize, code: impl FnOnce() -> T) -> T {
     struct Restore<'b>(&'b Board, Option<usize>);
     impl Drop for Restore<'_> {
         fn drop(&mut self) {
@@ -48,9 +58,6 @@ pub(crate) fn on<T>(board: &Board, pe: usize, code: impl FnOnce() -> T) -> T {
         }
     }
     let outer = CURRENT.replace(Some(pe));
-    if outer == Some(pe) {
-        return code();
-    }
     if outer.is_none() {
         board.clock.start();
     }

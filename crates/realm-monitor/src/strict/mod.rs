@@ -82,6 +82,9 @@ impl Strictness {
     }
 
     /// [`Monitor::handle_rmi`], strictly.
+    ///
+    /// A function of its own wherever it is used, so that a machine that has both monitors pays for neither's stack in the other.
+    #[inline(never)]
     pub fn handle_rmi<P: Platform>(
         &self,
         monitor: &Monitor<P>,
