@@ -1,5 +1,7 @@
 //! Barriers and hints: instructions without an operand, all of them safe to execute anywhere.
 
+use crate::common::assembly::operation;
+
 macro_rules! instruction {
     ($(#[$doc:meta])* $name:ident, $text:literal) => {
         $(#[$doc])*
@@ -7,7 +9,7 @@ macro_rules! instruction {
         pub fn $name() {
             // SAFETY: a barrier or hint changes no register and no memory; as it is not marked `nomem`, the compiler
             // keeps its place among memory accesses too.
-            unsafe { core::arch::asm!($text, options(nostack, preserves_flags)) }
+            unsafe { operation!($text) }
         }
     };
 }

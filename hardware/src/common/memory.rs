@@ -1,5 +1,6 @@
 //! Memory seen as atomic words, and data cache maintenance.
 
+use crate::common::assembly::operation;
 use crate::common::barrier;
 use core::sync::atomic::AtomicU64;
 
@@ -25,9 +26,7 @@ pub fn clean_and_invalidate(address: usize, bytes: usize) {
     let mut at = address & !(line - 1);
     while at < address + bytes {
         // SAFETY: writing a line back and dropping it does not change what memory holds for this program.
-        unsafe {
-            core::arch::asm!("dc civac, {at}", at = in(reg) at, options(nostack, preserves_flags))
-        };
+        unsafe { operation!("dc civac", at) };
         at += line;
     }
     barrier::dsb_sy();

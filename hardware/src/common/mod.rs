@@ -1,9 +1,13 @@
 //! What every ring uses: system registers, barriers, the console, and what to do at a panic.
 
+pub(crate) mod assembly;
 pub mod barrier;
 pub mod console;
 #[cfg(any(feature = "rmm", feature = "host", feature = "guest"))]
 pub mod debug;
+pub mod device;
+#[cfg(not(target_os = "none"))]
+pub mod fake;
 pub mod memory;
 pub mod panic;
 pub mod per_pe;

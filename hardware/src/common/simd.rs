@@ -3,9 +3,9 @@
 //! Compiled code uses none of them (the images are built for software floating point), so a program may fill and empty
 //! them as it likes; each function needs access to them at its exception level.
 
-use core::arch::global_asm;
+use crate::common::assembly::{assembly, routines};
 
-global_asm!(
+assembly!(
     r#"
     .pushsection .text.simd, "ax"
     .arch_extension fp
@@ -119,26 +119,19 @@ simd_load_p:
     "#
 );
 
-unsafe extern "C" {
+routines! {
     /// Stores V0 to V31: 512 bytes, 16-byte aligned.
-    #[link_name = "simd_store_v"]
-    pub fn store_v(to: *mut u64);
+    pub fn store_v as "simd_store_v" (to: *mut u64);
     /// Loads V0 to V31: 512 bytes, 16-byte aligned.
-    #[link_name = "simd_load_v"]
-    pub fn load_v(from: *const u64);
+    pub fn load_v as "simd_load_v" (from: *const u64);
     /// Stores Z0 to Z15, and Z16 to Z31, one vector after the other.
-    #[link_name = "simd_store_z"]
-    pub fn store_z(lower: *mut u8, upper: *mut u8);
+    pub fn store_z as "simd_store_z" (lower: *mut u8, upper: *mut u8);
     /// Loads Z0 to Z15, and Z16 to Z31.
-    #[link_name = "simd_load_z"]
-    pub fn load_z(lower: *const u8, upper: *const u8);
+    pub fn load_z as "simd_load_z" (lower: *const u8, upper: *const u8);
     /// Stores P0 to P15, and FFR if `ffr` is not zero, which spends P0: 17 predicates, an eighth of a vector each.
-    #[link_name = "simd_store_p"]
-    pub fn store_p(to: *mut u8, ffr: u64);
+    pub fn store_p as "simd_store_p" (to: *mut u8, ffr: u64);
     /// Loads P0 to P15, and FFR if `ffr` is not zero.
-    #[link_name = "simd_load_p"]
-    pub fn load_p(from: *const u8, ffr: u64);
+    pub fn load_p as "simd_load_p" (from: *const u8, ffr: u64);
     /// Bytes of a vector.
-    #[link_name = "simd_vector_bytes"]
-    pub fn vector_bytes() -> u64;
+    pub fn vector_bytes as "simd_vector_bytes" () -> u64;
 }

@@ -8,6 +8,7 @@
 /// The read is never removed, merged or moved across another volatile access, because some registers (for example
 /// `ICC_IAR1_EL1`) change when they are read. The register must exist at the current exception level: reading one that
 /// does not is an exception, not undefined behaviour.
+#[cfg(target_os = "none")]
 #[macro_export]
 macro_rules! read_sysreg {
     ($name:literal) => {{
@@ -24,10 +25,20 @@ macro_rules! read_sysreg {
     }};
 }
 
+/// Reads a system register of the recorder.
+#[cfg(not(target_os = "none"))]
+#[macro_export]
+macro_rules! read_sysreg {
+    ($name:literal) => {
+        $crate::common::fake::read($name)
+    };
+}
+
 /// Writes a `u64` to a system register: `write_sysreg!("tpidr_el3", value)`.
 ///
 /// Expands to inline assembly without an `unsafe` block: what a write does to the program depends on the register, so
 /// the place of use states why it is sound. It is a compiler barrier; it is not an ISB.
+#[cfg(target_os = "none")]
 #[macro_export]
 macro_rules! write_sysreg {
     ($name:literal, $value:expr) => {
@@ -36,5 +47,14 @@ macro_rules! write_sysreg {
             value = in(reg) ($value as u64),
             options(nostack, preserves_flags)
         )
+    };
+}
+
+/// Writes a `u64` to a system register of the recorder; unsafe as it is on hardware.
+#[cfg(not(target_os = "none"))]
+#[macro_export]
+macro_rules! write_sysreg {
+    ($name:literal, $value:expr) => {
+        $crate::common::fake::write($name, $value as u64)
     };
 }

@@ -1,7 +1,7 @@
 //! A polled PL011 UART, transmit and receive, without interrupts.
 
+use crate::common::device;
 use core::fmt;
-use core::ptr::{read_volatile, write_volatile};
 
 /// Base address of UART0 on QEMU's `virt` machine: the console of every world.
 pub const UART0: usize = 0x0900_0000;
@@ -42,12 +42,12 @@ impl Uart {
 
     fn read(&self, offset: usize) -> u32 {
         // SAFETY: `new`'s caller promised that the registers are there; a 32-bit access at a multiple of four.
-        unsafe { read_volatile((self.base + offset) as *const u32) }
+        unsafe { device::load_32(self.base + offset) }
     }
 
     fn write(&self, offset: usize, value: u32) {
         // SAFETY: as in `read`; no register of a PL011 reaches memory (its DMA is off after reset and never enabled).
-        unsafe { write_volatile((self.base + offset) as *mut u32, value) }
+        unsafe { device::store_32(self.base + offset, value) }
     }
 
     /// Turns the device on: eight bits, no parity, queues, no interrupts. The baud rate stays what it is.

@@ -14,9 +14,16 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use root_monitor::gpt::Gpt;
 use root_monitor::{Platform, PowerUp, RootMonitor, World};
 
+#[cfg(target_os = "none")]
 unsafe extern "Rust" {
     /// The image's main function; see [`crate::root_monitor_main`].
     safe fn root_monitor_image_main(primary: Primary) -> !;
+}
+
+/// There is no image.
+#[cfg(not(target_os = "none"))]
+fn root_monitor_image_main(_: Primary) -> ! {
+    crate::common::fake::leave("root_monitor_image_main", &[])
 }
 
 /// Makes a function `fn(Primary) -> !` the main function of the root monitor's image.

@@ -2,6 +2,7 @@
 
 use super::context::{CPTR_VECTORS, MDCR};
 use super::layout::{BLOCK, MAX_PES, PE_SHIFT, PeMemory};
+use crate::common::assembly::{assembly, routines};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
@@ -21,7 +22,7 @@ impl AllPes {
 }
 
 /// Stacks and blocks, in memory that the entry code does not clear.
-#[unsafe(link_section = ".pes")]
+#[cfg_attr(target_os = "none", unsafe(link_section = ".pes"))]
 #[unsafe(no_mangle)]
 pub(super) static PE_MEMORY: AllPes =
     AllPes(UnsafeCell::new([const { MaybeUninit::uninit() }; MAX_PES]));
@@ -29,7 +30,7 @@ pub(super) static PE_MEMORY: AllPes =
 /// SCTLR_EL3 with the MMU off: RES1, instruction cache, stack alignment check.
 pub(super) const SCTLR_OFF: u64 = 0x30C5_0830 | 1 << 12 | 1 << 3;
 
-core::arch::global_asm!(
+assembly!(
     r#"
     .pushsection .text.entry, "ax"
     .global _start
@@ -147,7 +148,7 @@ el3_park:
     mdcr = const MDCR,
 );
 
-unsafe extern "C" {
+routines! {
     fn el3_park(index: u64) -> !;
 }
 

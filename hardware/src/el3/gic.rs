@@ -2,8 +2,8 @@
 
 use super::layout::{GICD, GICR};
 use crate::common::barrier::isb;
+use crate::common::device;
 use crate::{read_sysreg, write_sysreg};
-use core::ptr::{read_volatile, write_volatile};
 
 const GICD_CTLR: usize = 0x0;
 const GICD_TYPER: usize = 0x4;
@@ -37,12 +37,12 @@ const PRIORITIES: u32 = 0x8080_8080;
 
 fn read(address: usize) -> u32 {
     // SAFETY: called with addresses of GIC registers only, mapped as device memory.
-    unsafe { read_volatile(address as *const u32) }
+    unsafe { device::load_32(address) }
 }
 
 fn write(address: usize, value: u32) {
     // SAFETY: as in `read`. No interrupt is taken at EL3, so the program's memory is not concerned.
-    unsafe { write_volatile(address as *mut u32, value) }
+    unsafe { device::store_32(address, value) }
 }
 
 fn wait_while(address: usize, bits: u32) {

@@ -4,6 +4,7 @@
 
 use super::entry::SCTLR_OFF;
 use super::layout::{DEVICE_TREE, DEVICES, FLASH, RMM, SECURE_RAM};
+use crate::common::assembly::{operation, symbol};
 use crate::common::barrier::{dsb_sy, isb};
 use crate::write_sysreg;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -64,15 +65,10 @@ static LEVEL_2: [Table; 2] = [Table::new(), Table::new()];
 static LEVEL_3: [Table; 3] = [Table::new(), Table::new(), Table::new()];
 const LEVEL_3_BASES: [u64; 3] = [SECURE_RAM.base, DEVICE_TREE.base, RMM.end() / BLOCK * BLOCK];
 
-unsafe extern "C" {
-    static __text_end: u8;
-    static __rodata_end: u8;
-}
-
 /// Builds the tables. Once, on the primary PE, with the MMU off.
 pub(super) fn build() {
-    let text_end = &raw const __text_end as u64;
-    let rodata_end = &raw const __rodata_end as u64;
+    let text_end = symbol!(__text_end);
+    let rodata_end = symbol!(__rodata_end);
     for (gib, table) in LEVEL_2.iter().enumerate() {
         LEVEL_1.set(gib as u64, table.address() | VALID_TABLE_OR_PAGE);
     }
@@ -122,7 +118,7 @@ pub(super) unsafe fn enable() {
         write_sysreg!("tcr_el3", TCR);
         write_sysreg!("ttbr0_el3", LEVEL_1.address());
         isb();
-        core::arch::asm!("tlbi alle3", options(nostack, preserves_flags));
+        operation!("tlbi alle3");
         dsb_sy();
         isb();
         write_sysreg!("sctlr_el3", SCTLR_ON);

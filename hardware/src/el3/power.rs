@@ -2,7 +2,7 @@
 
 use super::layout::{MAX_PES, SECURE_GPIO};
 use crate::common::per_pe::Padded;
-use crate::common::{barrier, memory};
+use crate::common::{barrier, device, memory};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// One word for each PE on a cache line of its own; not zero wakes the PE.
@@ -44,7 +44,7 @@ fn raise(pin: u32) -> ! {
     let data = SECURE_GPIO + ((mask as usize) << 2);
     for (address, value) in [(SECURE_GPIO + DIRECTION, mask), (data, 0), (data, mask)] {
         // SAFETY: registers of the PL061, mapped as device memory; they do not reach memory.
-        unsafe { core::ptr::write_volatile(address as *mut u32, value) };
+        unsafe { device::store_32(address, value) };
         barrier::dsb_sy();
     }
     barrier::halt()

@@ -1,6 +1,7 @@
 //! The granule protection check: its registers, its storage, its maintenance.
 
 use super::layout::SECURE_RAM;
+use crate::common::assembly::{operation, symbol};
 use crate::common::barrier::{dsb_osh, dsb_oshst, dsb_sy, isb};
 use crate::common::memory;
 use crate::write_sysreg;
@@ -16,11 +17,6 @@ struct L0Table([AtomicU64; SPACE.l0_entries()]);
 
 static L0: L0Table = L0Table([const { AtomicU64::new(0) }; SPACE.l0_entries()]);
 
-unsafe extern "C" {
-    /// First address after everything that the image uses.
-    static __free_start: u8;
-}
-
 /// Storage of the level 0 table.
 pub(super) fn l0() -> &'static [AtomicU64] {
     &L0.0
@@ -28,7 +24,8 @@ pub(super) fn l0() -> &'static [AtomicU64] {
 
 /// Storage of the level 1 tables: the rest of the secure RAM, and its PA.
 pub(super) fn l1() -> (&'static [AtomicU64], u64) {
-    let start = (&raw const __free_start as u64).next_multiple_of(L1_BYTES);
+    // The first address after everything that the image uses.
+    let start = symbol!(__free_start).next_multiple_of(L1_BYTES);
     let bytes = (SECURE_RAM.end() - start) / L1_BYTES * L1_BYTES;
     // SAFETY: secure RAM behind the image, mapped for good, which nothing else uses.
     (
@@ -60,7 +57,7 @@ pub(super) unsafe fn enable() {
 pub(super) fn invalidate_all() {
     dsb_sy();
     // SAFETY: TLBI PAALLOS only makes later accesses read the table again.
-    unsafe { core::arch::asm!("sys #6, c8, c1, #4", options(nostack, preserves_flags)) };
+    unsafe { operation!("sys #6, c8, c1, #4") };
     dsb_sy();
     isb();
 }
@@ -70,9 +67,7 @@ pub(super) fn invalidate_all() {
 pub(super) fn invalidate_granule(address: u64) {
     dsb_oshst();
     // SAFETY: TLBI RPALOS only makes later accesses read the table again.
-    unsafe {
-        core::arch::asm!("sys #6, c8, c4, #7, {}", in(reg) tlbi_granule(address), options(nostack, preserves_flags));
-    }
+    unsafe { operation!("sys #6, c8, c4, #7", tlbi_granule(address)) };
     dsb_osh();
 }
 
@@ -86,24 +81,17 @@ pub(super) fn clean_granule(alias: AddressSpace, address: u64) {
     // A line is at most 2 KiB, but for lines up to 256 bytes sixteen at a time end exactly at the granule's end.
     if line * UNROLL as u64 <= GRANULE_SIZE {
         while at < end {
-            // SAFETY: DC CIPAPA changes no memory as this program sees it: it is not translated and not checked, and
-            // the contents of a granule that changes worlds are nobody's.
-            unsafe {
-                core::arch::asm!(
-                    ".rept 16",
-                    "sys #6, c7, c14, #1, {at}",
-                    "add {at}, {at}, {line}",
-                    ".endr",
-                    at = inout(reg) at,
-                    line = in(reg) line,
-                    options(nostack)
-                );
+            for _ in 0..UNROLL {
+                // SAFETY: DC CIPAPA changes no memory as this program sees it: it is not translated and not checked, and
+                // the contents of a granule that changes worlds are nobody's.
+                unsafe { operation!("sys #6, c7, c14, #1", at) };
+                at += line;
             }
         }
     } else {
         while at < end {
             // SAFETY: as above.
-            unsafe { core::arch::asm!("sys #6, c7, c14, #1, {}", in(reg) at, options(nostack)) };
+            unsafe { operation!("sys #6, c7, c14, #1", at) };
             at += line;
         }
     }

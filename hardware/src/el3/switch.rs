@@ -15,6 +15,7 @@
 
 use super::context::{Context, MIDDLE, SCR_ON_DEMAND};
 use super::layout::{FORWARD, ON_DEMAND, OwnBlock, PeBlock, REALM};
+use crate::common::assembly::{assembly, routines, symbol};
 use crate::common::barrier::isb;
 use crate::{read_sysreg, write_sysreg};
 use cca_abi::el3::{Command, RMI_REQ_COMPLETE};
@@ -28,7 +29,7 @@ const EC_POINTER_AUTHENTICATION: u64 = 0x09;
 /// ESR_EL3 of `SMC #0` from AArch64.
 pub(super) const ESR_SMC64: u64 = 0x17 << 26 | 1 << 25;
 
-core::arch::global_asm!(
+assembly!(
     include_str!("switch.s"),
     esr_smc64 = const ESR_SMC64,
     sve_hint = const SVE_HINT,
@@ -49,31 +50,28 @@ core::arch::global_asm!(
     ec_pointer_authentication = const EC_POINTER_AUTHENTICATION,
 );
 
-unsafe extern "C" {
+routines! {
     fn el3_enter(block: *mut PeBlock, context: *const Context) -> !;
     fn el3_save(context: *mut Context);
     fn el3_load(context: *const Context);
     fn el3_save_on_demand(context: *mut Context);
     fn el3_load_on_demand(context: *const Context);
-    static el3_vectors_boot: u8;
-    static el3_vectors_normal: u8;
-    static el3_vectors_realm: u8;
 }
 
 /// Address of the vectors while the normal world runs.
 pub(super) fn normal_vectors() -> u64 {
-    &raw const el3_vectors_normal as u64
+    symbol!(el3_vectors_normal)
 }
 
 /// Address of the vectors while the Realm world runs.
 pub(super) fn realm_vectors() -> u64 {
-    &raw const el3_vectors_realm as u64
+    symbol!(el3_vectors_realm)
 }
 
 /// Reports any exception as fatal from now on, until a world is entered.
 pub(super) fn use_boot_vectors() {
     // SAFETY: the vectors only report and stop.
-    unsafe { write_sysreg!("vbar_el3", &raw const el3_vectors_boot as u64) };
+    unsafe { write_sysreg!("vbar_el3", symbol!(el3_vectors_boot)) };
     isb();
 }
 

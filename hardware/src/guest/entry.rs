@@ -6,6 +6,8 @@
 
 use core::ops::Range;
 
+use crate::common::assembly::{assembly, symbol};
+
 /// How many vCPUs have a stack. A vCPU with a higher index does not come up.
 pub const MAX_VCPUS: usize = 128;
 
@@ -14,7 +16,7 @@ pub(super) const STACK_SIZE: usize = 0x3000;
 /// Bytes below each stack that are not mapped.
 pub(super) const GUARD_SIZE: u64 = 0x1000;
 
-core::arch::global_asm!(
+assembly!(
     r#"
     // In:  x0-x4 arguments of the program.
     .section .text.entry, "ax"
@@ -77,29 +79,18 @@ __stacks_start:
     stack_size = const STACK_SIZE,
 );
 
-unsafe extern "C" {
-    /// The first instruction of a vCPU that `CPU_ON` starts. Not to be called.
-    fn guest_secondary();
-    /// The first byte of the first stack.
-    static __stacks_start: u8;
-    /// The first byte of the image, of the linker script.
-    static __image_start: u8;
-    /// The first byte behind the image, its data and its stacks, of the linker script.
-    static __image_end: u8;
-}
-
 /// The image, its data and its stacks.
 pub(super) fn image() -> Range<u64> {
-    &raw const __image_start as u64..&raw const __image_end as u64
+    symbol!(__image_start)..symbol!(__image_end)
 }
 
 /// All stacks.
 pub(super) fn stacks() -> Range<u64> {
-    let start = &raw const __stacks_start as u64;
+    let start = symbol!(__stacks_start);
     start..start + (MAX_VCPUS * STACK_SIZE) as u64
 }
 
 /// The address of the first instruction of a vCPU that `CPU_ON` starts.
 pub(super) fn secondary_entry() -> u64 {
-    guest_secondary as *const () as u64
+    symbol!(guest_secondary)
 }

@@ -23,12 +23,21 @@ pub struct Arguments {
     pub redistributors: u64,
 }
 
+#[cfg(target_os = "none")]
 unsafe extern "Rust" {
     /// The program of vCPU 0.
     safe fn realm_program_primary(vcpu: &Vcpu, arguments: Arguments);
     /// The program of every other vCPU.
     safe fn realm_program_secondary(vcpu: &Vcpu, context: u64);
 }
+
+/// There is no image.
+#[cfg(not(target_os = "none"))]
+fn realm_program_primary(_: &Vcpu, _: Arguments) {}
+
+/// There is no image.
+#[cfg(not(target_os = "none"))]
+fn realm_program_secondary(_: &Vcpu, _: u64) {}
 
 /// The granule for `RSI_REALM_CONFIG`.
 #[repr(C, align(4096))]

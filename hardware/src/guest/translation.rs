@@ -9,6 +9,7 @@ use core::ops::Range;
 use realm_guest::IpaWidth;
 
 use super::entry;
+use crate::common::assembly::{operation, symbol};
 use crate::common::barrier;
 use crate::write_sysreg;
 use aarch64_formats::identity_map::{DEVICE, IdentityMap, MAIR, NORMAL, READ_ONLY, TCR};
@@ -32,15 +33,10 @@ const TCR_EL1: u64 = TCR | 1 << 23 | 0b101 << 32;
 /// `SCTLR_EL1`: RES1 bits, MMU, caches, and nothing that can be written is executed.
 const SCTLR: u64 = 0x30D0_0800 | 1 | 1 << 2 | 1 << 12 | 1 << 19;
 
-unsafe extern "C" {
-    static __text_end: u8;
-    static __rodata_end: u8;
-}
-
 /// Writes the tables. Called once, by vCPU 0, before any other vCPU runs and before the MMU is on.
 pub(super) fn build(memory: Range<u64>, width: IpaWidth) {
-    let text_end = &raw const __text_end as u64;
-    let rodata_end = &raw const __rodata_end as u64;
+    let text_end = symbol!(__text_end);
+    let rodata_end = symbol!(__rodata_end);
     let image = entry::image();
     let mut used = 0;
     MAP.add(&mut used, image.start..text_end, CODE);
@@ -70,14 +66,11 @@ pub(super) fn enable() {
         write_sysreg!("mair_el1", MAIR);
         write_sysreg!("tcr_el1", TCR_EL1);
         write_sysreg!("ttbr0_el1", MAP.root());
-        core::arch::asm!(
-            "isb",
-            "tlbi vmalle1",
-            "dsb nsh",
-            "isb",
-            options(nostack, preserves_flags)
-        );
+        barrier::isb();
+        operation!("tlbi vmalle1");
+        barrier::dsb_nsh();
+        barrier::isb();
         write_sysreg!("sctlr_el1", SCTLR);
-        core::arch::asm!("isb", options(nostack, preserves_flags));
     }
+    barrier::isb();
 }

@@ -6,8 +6,9 @@ use cca_abi::smccc::Registers;
 use realm_guest::demo::GuestPe;
 
 use super::entry::{self, MAX_VCPUS};
+use crate::common::assembly::operation;
 use crate::common::vectors::{self, Kind};
-use crate::common::{barrier, points, smc};
+use crate::common::{barrier, device, points, smc};
 use crate::{read_sysreg, write_sysreg};
 
 /// No interrupt: the INTID that the GIC answers when nothing is signalled.
@@ -66,15 +67,8 @@ impl realm_guest::Conduit for Vcpu {
 
 impl GuestPe for Vcpu {
     fn read(&self, ipa: u64) -> u64 {
-        let value: u64;
         // SAFETY: a load changes nothing. An address that is not memory is an exception, which ends the realm.
-        unsafe {
-            core::arch::asm!(
-                "ldr {value}, [{ipa}]", value = out(reg) value, ipa = in(reg) ipa,
-                options(nostack, preserves_flags)
-            );
-        }
-        value
+        unsafe { device::load_64(ipa as usize) }
     }
 
     fn write(&self, ipa: u64, value: u64) {
@@ -83,25 +77,12 @@ impl GuestPe for Vcpu {
             "the program stores over itself at {ipa:#x}"
         );
         // SAFETY: the address is outside of the image, its data and its stacks (checked above): no Rust object is there.
-        unsafe {
-            core::arch::asm!(
-                "str {value}, [{ipa}]", value = in(reg) value, ipa = in(reg) ipa,
-                options(nostack, preserves_flags)
-            );
-        }
+        unsafe { device::store_64(ipa as usize, value) }
     }
 
     fn load_device(&self, ipa: u64) -> u32 {
-        let value: u64;
-        // SAFETY: a load changes no memory of this program; one register and no writeback, so that the host can
-        // emulate it (RMM specification 1.0-rel0, A6.1: ESR_EL2.ISV).
-        unsafe {
-            core::arch::asm!(
-                "ldr {value:w}, [{ipa}]", value = out(reg) value, ipa = in(reg) ipa,
-                options(nostack, preserves_flags)
-            );
-        }
-        value as u32
+        // SAFETY: a load changes no memory of this program.
+        unsafe { device::load_32(ipa as usize) }
     }
 
     fn store_device(&self, ipa: u64, value: u32) {
@@ -110,12 +91,7 @@ impl GuestPe for Vcpu {
             "the program stores over itself at {ipa:#x}"
         );
         // SAFETY: as in `write`.
-        unsafe {
-            core::arch::asm!(
-                "str {value:w}, [{ipa}]", value = in(reg) value, ipa = in(reg) ipa,
-                options(nostack, preserves_flags)
-            );
-        }
+        unsafe { device::store_32(ipa as usize, value) }
     }
 
     fn mpidr(&self) -> u64 {
@@ -153,13 +129,10 @@ impl GuestPe for Vcpu {
         // SAFETY: an interrupt is taken between the two changes of the mask, if at all; its handler changes no
         // register and one word of memory, the atomic `self.taken`.
         unsafe {
-            core::arch::asm!(
-                "wfi",
-                "msr daifclr, #2",
-                "isb",
-                "msr daifset, #2",
-                options(nostack, preserves_flags)
-            );
+            barrier::wfi();
+            operation!("msr daifclr, #2");
+            barrier::isb();
+            operation!("msr daifset, #2");
         }
     }
 

@@ -4,9 +4,10 @@
 //! INTID where `TPIDR_EL1` points, for the program to find. Everything else is a bug of the program or an external
 //! abort that it did not provoke, and ends the realm.
 
+use crate::common::assembly::{assembly, symbol};
 use crate::{read_sysreg, write_sysreg};
 
-core::arch::global_asm!(
+assembly!(
     r#"
     .section .text.vectors, "ax"
     .macro guest_unexpected
@@ -41,14 +42,9 @@ guest_unexpected_exception:
     unexpected = sym unexpected,
 );
 
-unsafe extern "C" {
-    /// The vector table. Not to be called.
-    fn guest_vectors();
-}
-
 /// Makes the table above the one of this vCPU.
 pub(super) fn install() {
-    let table = guest_vectors as *const () as u64;
+    let table = symbol!(guest_vectors);
     // SAFETY: the table is complete, and stays where it is; its only entry that returns changes no register and one
     // word of memory, at `TPIDR_EL1`, which `Vcpu::start` sets before any interrupt is unmasked.
     unsafe { write_sysreg!("vbar_el1", table) };

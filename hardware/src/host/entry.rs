@@ -5,6 +5,8 @@
 
 use core::ops::Range;
 
+use crate::common::assembly::{assembly, symbol};
+
 /// How many PEs have a stack.
 pub const MAX_PES: usize = 128;
 
@@ -18,7 +20,7 @@ const HCR: u64 = 1 << 31 | 1 << 5 | 1 << 4 | 1 << 3;
 /// `SCTLR_EL2` with the MMU off: its RES1 bits.
 const SCTLR: u64 = 0x30C5_0830;
 
-core::arch::global_asm!(
+assembly!(
     r#"
     // In:  x0 address of the device tree, or anything.
     .section .text.entry, "ax"
@@ -78,20 +80,13 @@ __stacks_start:
     stack_size = const STACK_SIZE,
 );
 
-unsafe extern "C" {
-    /// The first instruction of a PE that `CPU_ON` starts. Not to be called.
-    fn host_secondary();
-    /// The first byte of the first stack.
-    static __stacks_start: u8;
-}
-
 /// All stacks.
 pub(super) fn stacks() -> Range<u64> {
-    let start = &raw const __stacks_start as u64;
+    let start = symbol!(__stacks_start);
     start..start + (MAX_PES * STACK_SIZE) as u64
 }
 
 /// The address of the first instruction of a PE that `CPU_ON` starts.
 pub(super) fn secondary_entry() -> u64 {
-    host_secondary as *const () as u64
+    symbol!(host_secondary)
 }

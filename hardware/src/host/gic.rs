@@ -1,10 +1,8 @@
 //! The GICv3 as the normal world sees it: what the hypervisor needs for the interrupts of each PE and those
 //! of devices.
 
-use core::ptr::{read_volatile, write_volatile};
-
 use super::translation;
-use crate::common::barrier;
+use crate::common::{barrier, device};
 use crate::{read_sysreg, write_sysreg};
 
 /// INTID of the interrupt by which PEs of the hypervisor call each other.
@@ -179,17 +177,17 @@ impl Gic {
     fn read(&self, address: u64) -> u32 {
         // SAFETY: the address is in a device that `new` has found to be mapped as one; a load there is no access to
         // memory.
-        unsafe { read_volatile(address as *const u32) }
+        unsafe { device::load_32(address as usize) }
     }
 
     fn write(&self, address: u64, value: u32) {
         // SAFETY: as in `read`; none of the registers above makes the controller write to memory.
-        unsafe { write_volatile(address as *mut u32, value) }
+        unsafe { device::store_32(address as usize, value) }
     }
 
     fn write_byte(&self, address: u64, value: u8) {
         // SAFETY: as in `write`.
-        unsafe { write_volatile(address as *mut u8, value) }
+        unsafe { device::store_8(address as usize, value) }
     }
 }
 

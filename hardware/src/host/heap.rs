@@ -5,7 +5,7 @@ use core::ops::Range;
 use buddy_system_allocator::LockedHeap;
 
 /// Blocks of up to 2^30 bytes.
-#[global_allocator]
+#[cfg_attr(target_os = "none", global_allocator)]
 static HEAP: LockedHeap<31> = LockedHeap::empty();
 
 /// Gives memory to the heap.

@@ -6,12 +6,21 @@ use super::{power, translation, vectors};
 use crate::common::console;
 use crate::common::uart::{UART0, Uart};
 
+#[cfg(target_os = "none")]
 unsafe extern "Rust" {
     /// The program of the first PE.
     safe fn hypervisor_program_primary(device_tree: Option<&'static [u8]>);
     /// The program of every other PE.
     safe fn hypervisor_program_secondary(index: usize);
 }
+
+/// There is no image.
+#[cfg(not(target_os = "none"))]
+fn hypervisor_program_primary(_: Option<&'static [u8]>) {}
+
+/// There is no image.
+#[cfg(not(target_os = "none"))]
+fn hypervisor_program_secondary(_: usize) {}
 
 /// Where the first PE goes from its first instructions, MMU off.
 pub(super) extern "C" fn primary(x0: u64) -> ! {

@@ -1,8 +1,7 @@
 //! Streaming mode of this PE, for tests of whether it survives a realm.
 
-use core::arch::global_asm;
-
 use super::simd::CPTR;
+use crate::common::assembly::{assembly, routines};
 use crate::common::barrier;
 use crate::common::vectors::{self, Kind};
 use crate::{read_sysreg, write_sysreg};
@@ -15,7 +14,7 @@ const FA64: u64 = 1 << 31;
 /// SVCR: streaming mode is on, ZA is on.
 const ON: u64 = 0b11;
 
-global_asm!(
+assembly!(
     r#"
     .pushsection .text.host_streaming, "ax"
 host_streaming_on:
@@ -37,7 +36,7 @@ host_store_za:
     "#
 );
 
-unsafe extern "C" {
+routines! {
     fn host_streaming_on();
     fn host_streaming_off();
     fn host_load_za(from: *const u8, row: u64);

@@ -9,6 +9,7 @@ use cca_abi::firmware::{DEVICE_TREE, DEVICE_TREE_SIZE};
 use spin::mutex::SpinMutex;
 
 use super::entry;
+use crate::common::assembly::{operation, symbol};
 use crate::common::barrier;
 use crate::{read_sysreg, write_sysreg};
 use aarch64_formats::identity_map::{DEVICE, IdentityMap, MAIR, NORMAL, READ_ONLY, TCR};
@@ -35,22 +36,15 @@ const TCR_RES1: u64 = 1 << 23 | 1 << 31;
 /// `SCTLR_EL2`: RES1 bits, MMU, caches, and nothing that can be written is executed.
 const SCTLR: u64 = 0x30C5_0830 | 1 | 1 << 2 | 1 << 12 | 1 << 19;
 
-unsafe extern "C" {
-    static __image_start: u8;
-    static __text_end: u8;
-    static __rodata_end: u8;
-    static __image_end: u8;
-}
-
 /// The image, its data and its stacks.
 pub(super) fn image() -> Range<u64> {
-    &raw const __image_start as u64..&raw const __image_end as u64
+    symbol!(__image_start)..symbol!(__image_end)
 }
 
 /// Maps what every payload has (devices, the device tree and itself) and turns the MMU of this PE on. For the first PE.
 pub(super) fn start() {
-    let text_end = &raw const __text_end as u64;
-    let rodata_end = &raw const __rodata_end as u64;
+    let text_end = symbol!(__text_end);
+    let rodata_end = symbol!(__rodata_end);
     let mut used = 0;
     MAP.add(&mut used, DEVICES, REGISTERS);
     MAP.add(
@@ -94,14 +88,11 @@ pub(super) fn enable() {
         write_sysreg!("mair_el2", MAIR);
         write_sysreg!("tcr_el2", TCR | TCR_RES1 | physical_range << 16);
         write_sysreg!("ttbr0_el2", MAP.root());
-        core::arch::asm!(
-            "isb",
-            "tlbi alle2",
-            "dsb nsh",
-            "isb",
-            options(nostack, preserves_flags)
-        );
+        barrier::isb();
+        operation!("tlbi alle2");
+        barrier::dsb_nsh();
+        barrier::isb();
         write_sysreg!("sctlr_el2", SCTLR);
-        core::arch::asm!("isb", options(nostack, preserves_flags));
     }
+    barrier::isb();
 }

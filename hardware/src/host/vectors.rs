@@ -1,8 +1,9 @@
 //! Exceptions taken to EL2: none is expected. Interrupts stay masked.
 
+use crate::common::assembly::{assembly, symbol};
 use crate::{read_sysreg, write_sysreg};
 
-core::arch::global_asm!(
+assembly!(
     r#"
     .section .text.vectors, "ax"
     .balign 0x800
@@ -18,14 +19,9 @@ host_vectors:
     unexpected = sym unexpected,
 );
 
-unsafe extern "C" {
-    /// The vector table. Not to be called.
-    fn host_vectors();
-}
-
 /// Makes the table above the one of this PE.
 pub(super) fn install() {
-    let table = host_vectors as *const () as u64;
+    let table = symbol!(host_vectors);
     // SAFETY: the table is complete, stays where it is, and none of its entries returns.
     unsafe { write_sysreg!("vbar_el2", table) };
     crate::common::barrier::isb();

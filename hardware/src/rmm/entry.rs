@@ -4,8 +4,8 @@
 //! with all interrupts masked, MMU and caches off, X0 = linear PE index, and on cold boot X1 = interface version, X2 =
 //! number of PEs, X3 = shared buffer. Whether a boot is the cold one is told by a flag in the image itself.
 
+use crate::common::assembly::assembly;
 use crate::rmm::{MAX_PES, per_pe};
-use core::arch::global_asm;
 
 /// Bytes of a PE's stack, of which the lowest page is never mapped.
 pub const STACK: usize = 64 * 1024;
@@ -36,7 +36,7 @@ pub const SCTLR_TRANSLATION: u64 = 1 | 1 << 2 | 1 << 12 | 1 << 19;
 /// RMM_BOOT_COMPLETE.
 const BOOT_COMPLETE: u64 = 0xC400_01CF;
 
-global_asm!(
+assembly!(
     r#"
     .pushsection .text.entry, "ax"
     .global rmm_entry

@@ -6,6 +6,7 @@
 //! is part of, Z registers are put aside on a CPU with SVE, at the longest length, as [`crate::rmm::simd`] does. While a
 //! host is in SME's streaming mode the instructions are not to be had, and compiled code computes.
 
+use crate::common::assembly::{assembly, routines};
 use crate::common::barrier::isb;
 use crate::common::per_pe::{Padded, PerPe};
 use crate::rmm::cpu::Optional;
@@ -13,7 +14,6 @@ use crate::rmm::entry::CPTR_MONITOR;
 use crate::rmm::simd::{FP_ON, SVE_ON};
 use crate::rmm::{MAX_PES, per_pe};
 use crate::{read_sysreg, write_sysreg};
-use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::Relaxed;
 use realm_monitor::platform::IdRegisters;
@@ -45,9 +45,9 @@ const Z_BYTES: usize = 256;
 /// ZCR_EL2.LEN of those.
 const LONGEST: u64 = 15;
 
-global_asm!(include_str!("hash.s"));
+assembly!(include_str!("hash.s"));
 
-unsafe extern "C" {
+routines! {
     // Of `crate::rmm::simd`: not zero in streaming mode, while SVE is open and SME is shut.
     fn rmm_probe_sve() -> u64;
     fn rmm_hash_store_v(to: *mut u8);

@@ -1,5 +1,6 @@
 //! The machine as all PEs share it: memory windows, EL3's services, TLB maintenance.
 
+use crate::common::assembly::operation;
 use crate::common::barrier::dsb_ishst;
 use crate::read_sysreg;
 use crate::rmm::cpu::Optional;
@@ -7,7 +8,6 @@ use crate::rmm::hash::{self, Accelerated};
 use crate::rmm::{non_secure, smc, tlb};
 use cca_abi::el3::Command;
 use cca_abi::smccc::Registers;
-use core::arch::asm;
 use core::sync::atomic::{AtomicU16, AtomicU64};
 use realm_monitor::attestation::{Attestation, RootServices};
 use realm_monitor::platform::{AccessFault, CpuFeatures, Granule, Platform, TlbScope};
@@ -136,9 +136,7 @@ impl Platform for Machine {
         while at < end {
             for _ in 0..ZERO_AT_A_TIME {
                 // SAFETY: as for `granule`; so many blocks are at most a granule, and lie in it.
-                unsafe {
-                    asm!("dc zva, {at}", at = in(reg) at, options(nostack, preserves_flags));
-                }
+                unsafe { operation!("dc zva", at) };
                 at += self.zero_block as u64;
             }
         }

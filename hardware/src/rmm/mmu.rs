@@ -8,6 +8,7 @@
 //! A granule that belongs to another world is mapped in both windows: granule protection is what keeps the RMM out, and
 //! a fault in the Non-secure window is an answer (see [`crate::rmm::non_secure`]).
 
+use crate::common::assembly::symbol;
 use crate::rmm::MAX_PES;
 use crate::rmm::entry::STACK;
 use aarch64_formats::stage1::{Pool, PoolExhausted};
@@ -71,14 +72,6 @@ unsafe impl Sync for Tables {}
 
 static TABLES: Tables = Tables(UnsafeCell::new(Pool::new()));
 
-unsafe extern "C" {
-    static rmm_text_begin: u8;
-    static rmm_text_end: u8;
-    static rmm_rodata_end: u8;
-    static rmm_image_end: u8;
-    static rmm_stacks: u8;
-}
-
 /// A range of physical addresses, both ends multiples of 4 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
@@ -121,13 +114,12 @@ pub unsafe fn build(
     }
 
     let [text, text_end, constants_end, image_end, stacks] = [
-        &raw const rmm_text_begin,
-        &raw const rmm_text_end,
-        &raw const rmm_rodata_end,
-        &raw const rmm_image_end,
-        &raw const rmm_stacks,
-    ]
-    .map(|symbol| symbol as u64);
+        symbol!(rmm_text_begin),
+        symbol!(rmm_text_end),
+        symbol!(rmm_rodata_end),
+        symbol!(rmm_image_end),
+        symbol!(rmm_stacks),
+    ];
     let mut section =
         |from: u64, to: u64, attributes| pool.map(realm, from, from, to - from, attributes);
     section(text, text_end, CODE)?;

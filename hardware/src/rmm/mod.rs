@@ -21,6 +21,7 @@ pub mod fault;
 pub mod gic;
 pub mod hash;
 pub mod machine;
+#[cfg(target_os = "none")]
 mod memory;
 pub mod mmu;
 pub mod non_secure;

@@ -4,11 +4,11 @@
 //! then takes a granule protection fault to R-EL2. [`crate::rmm::vectors`] finds that the fault came from the routine
 //! below and makes it return a failure instead.
 
+use crate::common::assembly::{assembly, routines};
 use crate::rmm::mmu::{ADDRESS_BITS, NON_SECURE};
-use core::arch::global_asm;
 use realm_monitor::platform::AccessFault;
 
-global_asm!(
+assembly!(
     r#"
     // X0 = destination, X1 = source, X2 = number of words. X0 = 0 when done, 1 after a fault in the Non-secure window.
     // No stack, no call: X30 is the caller's at each instruction. All accesses are before rmm_copy_accesses_end.
@@ -61,7 +61,7 @@ rmm_copy_failed:
     "#
 );
 
-unsafe extern "C" {
+routines! {
     fn rmm_copy(destination: u64, source: u64, words: usize) -> u64;
 }
 

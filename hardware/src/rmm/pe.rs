@@ -4,7 +4,8 @@
 //! the RMM answers itself costs general-purpose registers only. Stage 2 stays on meanwhile: translation at EL2 is not
 //! affected by it.
 
-use crate::common::barrier::isb;
+use crate::common::assembly::{assembly, operation, routines};
+use crate::common::barrier::{dsb_nsh, isb};
 use crate::rmm::cpu::Optional;
 use crate::rmm::debug::{self, HostDebug};
 use crate::rmm::el1::{self, HostRegisters};
@@ -12,14 +13,13 @@ use crate::rmm::entry::HCR_MONITOR;
 use crate::rmm::simd::{FP_ON, HostSimd, SVE_ON};
 use crate::rmm::{gic, hash, pmu};
 use crate::{read_sysreg, write_sysreg};
-use core::arch::{asm, global_asm};
 use realm_monitor::platform::{CpuFeatures, Exception, ProcessingElement, RecContext, Stage2};
 use realm_monitor::rec::layout::{
     CNTHCTL_EL2, CPTR_EL2, GPRS, HCR_EL2, MDCR_EL2, PC, PE_PRIVATE, PSTATE, SVE_VECTORS, SysReg,
     VMPIDR_EL2, VSESR_EL2,
 };
 
-global_asm!(
+assembly!(
     r#"
     .pushsection .text.rmm_realm, "ax"
     // Enters the realm whose REC granule X0 points to; returns the kind of the exception that ended it, with the
@@ -100,7 +100,7 @@ rmm_realm_exit:
 
 const _: () = assert!(PSTATE == PC + 1);
 
-unsafe extern "C" {
+routines! {
     fn rmm_realm_enter(rec: *mut u64) -> u64;
 }
 
@@ -233,7 +233,8 @@ impl ProcessingElement for Pe {
             if self.stale {
                 isb();
                 // SAFETY: with the realm's HCR_EL2 and VTTBR_EL2 this drops translations of its VMID on this PE.
-                unsafe { asm!("tlbi vmalle1", "dsb nsh", options(nostack, preserves_flags)) };
+                unsafe { operation!("tlbi vmalle1") };
+                dsb_nsh();
                 self.stale = false;
             }
         }

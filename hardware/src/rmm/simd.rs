@@ -13,12 +13,12 @@
 //! found out by an SVE instruction, which is trapped then as long as SME is shut: SVCR itself must not be touched where
 //! EL3 keeps SME to itself. ZA stays in place.
 
+use crate::common::assembly::{assembly, routines};
 use crate::common::barrier::isb;
 use crate::common::simd;
 use crate::rmm::cpu::Optional;
 use crate::rmm::entry::CPTR_MONITOR;
 use crate::{read_sysreg, write_sysreg};
-use core::arch::global_asm;
 use realm_monitor::platform::RecContext;
 use realm_monitor::rec::layout::{AUX, FPCR, FPSR, SIMD, SVE_VECTORS, ZCR_EL1};
 
@@ -33,7 +33,7 @@ const Z_BYTES: usize = 256;
 /// ZCR_EL2.LEN of those.
 const LONGEST: u64 = 15;
 
-global_asm!(
+assembly!(
     r#"
     .pushsection .text.rmm_simd, "ax"
     .arch_extension fp
@@ -66,7 +66,7 @@ rmm_streaming_on:
     "#
 );
 
-unsafe extern "C" {
+routines! {
     fn rmm_probe_sve() -> u64;
     fn rmm_probe_ffr() -> u64;
     fn rmm_streaming_off();

@@ -1,15 +1,15 @@
 //! Calls to EL3.
 
 use cca_abi::smccc::Registers;
-use core::arch::asm;
 
 /// Executes SMC #0 with X0 to X7, and gives back X0 to X7. EL3 keeps all others.
+#[cfg(target_os = "none")]
 pub fn smc(registers: &mut [u64; 8]) {
     let [x0, x1, x2, x3, x4, x5, x6, x7] = registers;
     // SAFETY: EL3 keeps the RMM's memory and all registers but those named (X8 to X17 are the calling convention's to
     // lose). Its services touch no memory of this program but the shared buffer, which is accessed as atomics.
     unsafe {
-        asm!(
+        core::arch::asm!(
             "smc #0",
             inout("x0") *x0, inout("x1") *x1, inout("x2") *x2, inout("x3") *x3,
             inout("x4") *x4, inout("x5") *x5, inout("x6") *x6, inout("x7") *x7,
@@ -18,6 +18,15 @@ pub fn smc(registers: &mut [u64; 8]) {
             options(nostack)
         );
     }
+}
+
+/// The SMC of the recorder.
+#[cfg(not(target_os = "none"))]
+pub fn smc(registers: &mut [u64; 8]) {
+    let mut all = Registers::default();
+    all.0[..8].copy_from_slice(registers);
+    crate::common::fake::smc(&mut all);
+    registers.copy_from_slice(&all.0[..8]);
 }
 
 /// A service of EL3 with one argument: its X0.

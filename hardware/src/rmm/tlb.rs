@@ -5,10 +5,10 @@
 //! of stage 1 of the VMID goes. That instruction means the RMM's own regime while HCR_EL2.TGE is set, so TGE is off for
 //! it; the RMM runs at EL2 with interrupts masked, where TGE changes nothing else.
 
+use crate::common::assembly::operation;
 use crate::common::barrier::{dsb_ish, dsb_ishst, isb};
 use crate::rmm::entry::HCR_MONITOR;
 use crate::{read_sysreg, write_sysreg};
-use core::arch::asm;
 use realm_monitor::platform::TlbScope;
 
 const TGE: u64 = 1 << 27;
@@ -44,9 +44,9 @@ fn stage_2(ipa: u64, last_level: bool) {
     // SAFETY: dropping cached translations of another regime does not change what this program sees.
     unsafe {
         if last_level {
-            asm!("tlbi ipas2le1is, {0}", in(reg) operand, options(nostack, preserves_flags));
+            operation!("tlbi ipas2le1is", operand);
         } else {
-            asm!("tlbi ipas2e1is, {0}", in(reg) operand, options(nostack, preserves_flags));
+            operation!("tlbi ipas2e1is", operand);
         }
     }
 }
@@ -57,7 +57,7 @@ fn stage_1() {
     unsafe {
         write_sysreg!("hcr_el2", HCR_MONITOR & !TGE);
         isb();
-        asm!("tlbi vmalle1is", options(nostack, preserves_flags));
+        operation!("tlbi vmalle1is");
         dsb_ish();
         write_sysreg!("hcr_el2", HCR_MONITOR);
         isb();
@@ -66,7 +66,7 @@ fn stage_1() {
 
 fn everything() {
     // SAFETY: as in `stage_2`.
-    unsafe { asm!("tlbi vmalls12e1is", options(nostack, preserves_flags)) };
+    unsafe { operation!("tlbi vmalls12e1is") };
     dsb_ish();
 }
 
@@ -97,3 +97,7 @@ pub fn invalidate(scope: TlbScope) {
         TlbScope::Vmid(vmid) => with_vmid(vmid, everything),
     }
 }
+
+#[cfg(test)]
+#[path = "tlb_tests.rs"]
+mod tests;

@@ -5,10 +5,10 @@
 //! probes of [`crate::rmm::simd`], an SME exception: the probe says so. All others are bugs of the RMM:
 //! [`crate::rmm::fault`] says where, and the PE stops.
 
+use crate::common::assembly::assembly;
 use crate::rmm::per_pe;
-use core::arch::global_asm;
 
-global_asm!(
+assembly!(
     r#"
     .macro rmm_own number
     .balign 0x80
