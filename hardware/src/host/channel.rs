@@ -103,7 +103,7 @@ impl Channel {
         let bytes = &self.buffers[*index].1[range.start..range.start + count];
         to[..count].copy_from_slice(bytes);
         range.start += count;
-        if range.len() == 0 {
+        if range.start == range.end {
             let index = *index;
             self.reading = None;
             self.give_back(index);

@@ -29,8 +29,8 @@ pub fn is_used_by(rec: RecContext<'_>) -> bool {
 /// The registers of a PE, and the host's values of them while a realm's are in the PE.
 #[derive(Debug)]
 pub struct HostDebug {
-    last_breakpoint: usize,
-    last_watchpoint: usize,
+    breakpoints: usize,
+    watchpoints: usize,
     values: [[u64; 4]; DEBUG_MAX],
     locked: bool,
 }
@@ -38,10 +38,11 @@ pub struct HostDebug {
 impl HostDebug {
     /// Room for the registers of a PE with these features.
     pub fn new(features: &CpuFeatures) -> Self {
-        let last = |n: u8| usize::from(n).min(DEBUG_MAX - 1);
+        // The features count as ID_AA64DFR0_EL1 does: minus one.
+        let count = |last: u8| (usize::from(last) + 1).min(DEBUG_MAX);
         Self {
-            last_breakpoint: last(features.num_bps),
-            last_watchpoint: last(features.num_wps),
+            breakpoints: count(features.num_bps),
+            watchpoints: count(features.num_wps),
             values: [[0; 4]; DEBUG_MAX],
             locked: false,
         }
@@ -50,14 +51,15 @@ impl HostDebug {
     /// Saves the host's registers and loads the realm's.
     pub fn give_to(&mut self, rec: RecContext<'_>) {
         let points = rec.get(DEBUG_POINTS);
-        let (breakpoint, watchpoint) = ((points & 0xFF) as usize, (points >> 8 & 0xFF) as usize);
+        let breakpoint = (points & 0xFF) as usize;
+        let watchpoints = (points >> 8 & 0xFF) as usize + 1;
         macro_rules! exchange {
             ($($n:literal $bvr:literal $bcr:literal $wvr:literal $wcr:literal)*) => {
                 $(
-                    if $n <= self.last_breakpoint {
+                    if $n < self.breakpoints {
                         self.values[$n][0] = read_sysreg!($bvr);
                         self.values[$n][1] = read_sysreg!($bcr);
-                        let from = if $n == self.last_breakpoint {
+                        let from = if $n + 1 == self.breakpoints {
                             Some(breakpoint)
                         } else {
                             ($n < breakpoint).then_some($n)
@@ -73,10 +75,10 @@ impl HostDebug {
                             write_sysreg!($bcr, control);
                         }
                     }
-                    if $n <= self.last_watchpoint {
+                    if $n < self.watchpoints {
                         self.values[$n][2] = read_sysreg!($wvr);
                         self.values[$n][3] = read_sysreg!($wcr);
-                        let (value, control) = if $n <= watchpoint {
+                        let (value, control) = if $n < watchpoints {
                             let control = self.relink(rec.get(DBGWCR + $n), breakpoint);
                             (rec.get(DBGWVR + $n), control)
                         } else {
@@ -104,14 +106,14 @@ impl HostDebug {
             ($($n:literal $bvr:literal $bcr:literal $wvr:literal $wcr:literal)*) => {
                 $(
                     let [bvr, bcr, wvr, wcr] = self.values[$n];
-                    if $n <= self.last_breakpoint {
+                    if $n < self.breakpoints {
                         // SAFETY: as in `give_to`.
                         unsafe {
                             write_sysreg!($bvr, bvr);
                             write_sysreg!($bcr, bcr);
                         }
                     }
-                    if $n <= self.last_watchpoint {
+                    if $n < self.watchpoints {
                         // SAFETY: as in `give_to`.
                         unsafe {
                             write_sysreg!($wvr, wvr);
@@ -132,7 +134,7 @@ impl HostDebug {
         if control & LINKED == 0 {
             control & !LBN
         } else if linked == last {
-            control & !LBN | (self.last_breakpoint as u64) << LBN_SHIFT
+            control & !LBN | (self.breakpoints as u64 - 1) << LBN_SHIFT
         } else if linked < last {
             control
         } else {

@@ -113,10 +113,12 @@ fn borrow(optional: Optional) -> bool {
             return false;
         }
         let to = state.registers.as_mut_ptr();
+        if optional.sve {
+            state.zcr = read_sysreg!("s3_4_c1_c2_0");
+        }
         // SAFETY: room for the registers at the longest vector length.
         unsafe {
             if optional.sve {
-                state.zcr = read_sysreg!("s3_4_c1_c2_0");
                 write_sysreg!("s3_4_c1_c2_0", LONGEST);
                 isb();
                 rmm_hash_store_z(to);

@@ -158,7 +158,7 @@ impl Pe {
             host: HostRegisters::default(),
             host_simd: HostSimd::new(optional),
             host_debug: HostDebug::new(features),
-            host_pmu: pmu::Registers::new(),
+            host_pmu: pmu::Registers::ZERO,
         }
     }
 

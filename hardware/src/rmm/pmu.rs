@@ -28,13 +28,11 @@ pub struct Registers {
 
 impl Registers {
     /// All zero.
-    pub const fn new() -> Self {
-        Self {
-            single: [0; PmuReg::COUNT],
-            counters: [0; PMU_COUNTERS_MAX],
-            types: [0; PMU_COUNTERS_MAX],
-        }
-    }
+    pub const ZERO: Self = Self {
+        single: [0; PmuReg::COUNT],
+        counters: [0; PMU_COUNTERS_MAX],
+        types: [0; PMU_COUNTERS_MAX],
+    };
 
     /// Saves the host's registers as far as the realm has them, and loads the realm's.
     pub fn give_to(&mut self, rec: RecContext<'_>, counters: usize) {
@@ -44,7 +42,7 @@ impl Registers {
             &mut self.counters[..counters],
             &mut self.types[..counters],
         );
-        let mut values = Self::new();
+        let mut values = Self::ZERO;
         for n in 0..counters {
             values.counters[n] = rec.get(PMEVCNTR + n);
             values.types[n] = rec.get(PMEVTYPER + n);
@@ -59,7 +57,7 @@ impl Registers {
     /// Saves the realm's registers, and loads the host's. PMCR_EL0 has been saved.
     pub fn take_from(&self, rec: RecContext<'_>, counters: usize) {
         stop();
-        let mut values = Self::new();
+        let mut values = Self::ZERO;
         read(
             |register, value| rec.set(register.word(), value),
             &mut values.counters[..counters],
@@ -79,8 +77,9 @@ impl Registers {
 
 /// Clears PMCR_EL0.E.
 fn stop() {
+    let control = read_sysreg!("pmcr_el0");
     // SAFETY: counters do not affect this program.
-    unsafe { write_sysreg!("pmcr_el0", read_sysreg!("pmcr_el0") & !1) };
+    unsafe { write_sysreg!("pmcr_el0", control & !1) };
     isb();
 }
 
