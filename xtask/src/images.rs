@@ -173,24 +173,55 @@ pub fn elf_path(workspace: &Workspace, toolchain: &Toolchain, image: Image) -> P
         .join(image.binary)
 }
 
-/// Checks the code of `image` with clippy, as it is compiled for bare metal. The images that it embeds must be there.
+/// Checks the code of `image` and of `hardware` as this image takes it, as they are compiled for bare metal: with clippy, or
+/// with Debian's compiler, whose clippy is of another version and cannot read what it compiles, with the compiler's own lints.
+/// The images that it embeds must be there.
 ///
 /// # Errors
 ///
-/// When there is a warning (the details hold it), or this toolchain has no clippy for the target.
+/// When there is a warning (the details hold it), or this toolchain has no clippy.
 pub fn lint(workspace: &Workspace, toolchain: &Toolchain, image: Image) -> Result<(), Error> {
-    let mut command = cargo(workspace, toolchain, "clippy", image);
-    command.args(["--quiet", "--", "-D", "warnings"]);
+    let subcommand = match toolchain {
+        Toolchain::User => "clippy",
+        Toolchain::Debian { .. } => "check",
+    };
+    let mut command = cargo(workspace, toolchain, subcommand, image);
+    command.args(["--quiet", "--bin", image.binary]);
+    match toolchain {
+        Toolchain::User => command.args(["--", "-D", "warnings"]),
+        Toolchain::Debian { .. } => {
+            command.args(["-Zwarnings", "--config", "build.warnings=\"deny\""])
+        }
+    };
     child::output(&mut command).map(drop)
 }
 
-fn compile(
+/// Builds the documentation of the package of `image` and of `hardware` as this image takes it, for bare metal.
+///
+/// # Errors
+///
+/// When there is a warning; the details hold it.
+pub fn document(workspace: &Workspace, toolchain: &Toolchain, image: Image) -> Result<(), Error> {
+    let mut command = cargo(workspace, toolchain, "doc", image);
+    command.args(["--quiet", "--no-deps", "--package", "hardware"]);
+    let flags = [RUSTFLAGS.as_slice(), &["-D", "warnings"]].concat();
+    command.env("CARGO_ENCODED_RUSTDOCFLAGS", flags.join("\x1f"));
+    child::output(&mut command).map(drop)
+}
+
+/// Compiles `image`, without putting it into its place.
+///
+/// # Errors
+///
+/// When it does not compile; the details hold the compiler's output.
+pub fn compile(
     workspace: &Workspace,
     toolchain: &Toolchain,
     image: Image,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
     let mut command = cargo(workspace, toolchain, "build", image);
+    command.args(["--bin", image.binary]);
     let finished = child::run(&mut command, None, |line| progress.detail(line))?;
     if finished.status.success() {
         return Ok(());
@@ -203,7 +234,6 @@ fn cargo(workspace: &Workspace, toolchain: &Toolchain, subcommand: &str, image: 
     let mut command = toolchain.cargo(subcommand, &RUSTFLAGS);
     command.current_dir(workspace.root());
     command.args(["--profile", "image", "--package", image.package]);
-    command.args(["--bin", image.binary]);
     command
         .arg("--target-dir")
         .arg(workspace.bare_metal().join(toolchain.name()));

@@ -15,6 +15,8 @@ use xtask::progress::{Lines, Progress};
 use xtask::workspace::Workspace;
 use xtask::{Error, child, setup};
 
+use verify::Depth;
+
 /// Setup, images, tests and checks of Suzerain.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -33,9 +35,12 @@ enum Task {
         /// (root-monitor and realm-monitor, packed). Default: all but scenario-runner.
         names: Vec<String>,
     },
-    /// Runs every check: layering, style, unit tests, images, and realms on both machines.
+    /// Runs the checks that every change must pass, in about ten minutes; says first what it will do.
     Test {
-        /// Only these suites: layering, style, unit, images, firmware, scenarios, runs, hosts, linux.
+        /// Runs everything: all cases of each suite, and the suites that a change does without.
+        #[arg(long)]
+        all: bool,
+        /// Only these suites: layering, style, unit, images, lints, compilers, firmware, scenarios, runs, hosts, linux.
         suites: Vec<String>,
     },
     /// Counts the instructions that the firmware spends on each call, and times calls on the in-process machine.
@@ -93,12 +98,15 @@ fn run(task: Task) -> Result<(), Error> {
             Lines.note(&format!("bare-metal compiler: {toolchain}"));
             Ok(())
         }
-        Task::Test { suites } => verify::test(&workspace, &suites),
+        Task::Test { all, suites } => {
+            let depth = if all { Depth::All } else { Depth::Change };
+            verify::test(&workspace, &suites, depth)
+        }
         Task::Bench(options) => bench::bench(&workspace, &options),
         Task::Stress { seconds, json } => stress::stress(&workspace, seconds, json),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
         Task::Picture => picture::picture(&workspace),
-        Task::Layering => verify::test(&workspace, &["layering".to_owned()]),
+        Task::Layering => verify::test(&workspace, &["layering".to_owned()], Depth::All),
         Task::Images { names } => {
             let toolchain = setup::toolchain(&workspace, &Lines)?;
             images::build(&workspace, &toolchain, &chosen(&names)?, &Lines)?;

@@ -66,15 +66,32 @@ pub fn toolchain(workspace: &Workspace, progress: &dyn Progress) -> Result<Toolc
             }
         }
     }
+    match debian(workspace, progress)? {
+        Some(found) => Ok(found),
+        None => Err(why),
+    }
+}
+
+/// Debian's compiler, installed now if it is missing; `None` on a system that setup cannot bring it to.
+///
+/// # Errors
+///
+/// When it cannot be installed; the error says what to install by hand.
+pub fn debian(workspace: &Workspace, progress: &dyn Progress) -> Result<Option<Toolchain>, Error> {
+    if let Some(found) = Toolchain::debian() {
+        return Ok(Some(found));
+    }
     if Release::of_this_system() != Some(Release::Bookworm) {
-        return Err(why);
+        return Ok(None);
     }
     let packages = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
     let reason = "Debian's compiler builds the bare-metal images; your own Rust stays as it is";
     debian::install(&apt_folder(workspace), &packages, None, reason, progress)?;
-    Toolchain::debian().ok_or_else(|| {
-        Error::new("Debian's compiler is not complete after its installation").advise(by_hand)
-    })
+    let found = Toolchain::debian().ok_or_else(|| {
+        Error::new("Debian's compiler is not complete after its installation")
+            .advise(format!("run `rustup target add {TARGET}`"))
+    })?;
+    Ok(Some(found))
 }
 
 fn apt_folder(workspace: &Workspace) -> PathBuf {

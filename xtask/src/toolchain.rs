@@ -16,6 +16,7 @@ pub const OVERRIDE: &str = "SUZERAIN_TOOLCHAIN";
 
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_RUSTDOC: &str = "/usr/bin/rustdoc";
 /// The oldest compiler that builds the workspace (`rust-version` in `Cargo.toml`).
 const MINIMUM: (u32, u32) = (1, 89);
 
@@ -91,17 +92,13 @@ impl Toolchain {
         command.env("CARGO_ENCODED_RUSTFLAGS", rustflags.join("\x1f"));
         command.args([subcommand, "--target", TARGET]);
         if let Self::Debian { linker } = self {
-            for name in [
-                "RUSTC",
-                "RUSTDOC",
-                "RUSTC_WRAPPER",
-                "CARGO",
-                "RUSTUP_TOOLCHAIN",
-            ] {
+            for name in ["RUSTC_WRAPPER", "RUSTUP_TOOLCHAIN"] {
                 command.env_remove(name);
             }
             command
+                .env("CARGO", DEBIAN_CARGO)
                 .env("RUSTC", DEBIAN_RUSTC)
+                .env("RUSTDOC", DEBIAN_RUSTDOC)
                 .env("RUSTC_BOOTSTRAP", "1");
             command.env("CARGO_TARGET_AARCH64_UNKNOWN_NONE_SOFTFLOAT_LINKER", linker);
             command.arg("-Zbuild-std=core,alloc,compiler_builtins");

@@ -11,9 +11,9 @@ use serde_json::Value;
 use xtask::child::{self, Finished};
 use xtask::workspace::Workspace;
 
-use super::Case;
 use super::runs::program;
 use super::web::{self, Web};
+use super::{Case, Depth};
 
 /// Gives a command up that does not end; the first may have to download a kernel.
 const LIMIT: Duration = Duration::from_secs(500);
@@ -87,8 +87,8 @@ struct Tool {
     folder: PathBuf,
 }
 
-/// Realms with 1, 4 and 8 vCPUs; two Linuxes and the demo guest side by side.
-pub(crate) fn linux(workspace: &Workspace) -> Vec<Case> {
+/// Realms with 1, 4 and 8 vCPUs; two Linuxes and the demo guest side by side. A change is tried with one vCPU.
+pub(crate) fn linux(workspace: &Workspace, depth: Depth) -> Vec<Case> {
     let program = match program(workspace) {
         Ok(program) => program,
         Err(broken) => return vec![broken],
@@ -96,12 +96,19 @@ pub(crate) fn linux(workspace: &Workspace) -> Vec<Case> {
     let folder = workspace.target().join("guests");
     let tool = Tool { program, folder };
     let mut cases = Vec::new();
-    for vcpus in [4, 1, 8] {
+    let shapes = match depth {
+        Depth::Change => [1].as_slice(),
+        Depth::All => &[4, 1, 8],
+    };
+    for &vcpus in shapes {
         let result = tool.alone(vcpus);
         cases.push(Case::new(
             format!("Debian's Linux as a realm with {vcpus} vCPUs"),
             result,
         ));
+    }
+    if depth == Depth::Change {
+        return cases;
     }
     let name = "two realms with Linux and one with the demo guest, one of them stopped";
     cases.push(Case::new(name, tool.together()));
