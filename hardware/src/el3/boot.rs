@@ -4,7 +4,7 @@ use super::context::Context;
 use super::layout::{BLOCK, DEVICE_TREE, FLASH, MAX_PES, OwnBlock, PE_SHIFT, PeBlock, RMM};
 pub use super::machine::Hardware;
 use super::machine::{MONITOR, monitor};
-use super::{entry, gic, mmu, protection, switch};
+use super::{entry, gic, mmu, power, protection, switch};
 use crate::common::uart::{UART0, Uart};
 use crate::common::{console, memory};
 use crate::{read_sysreg, write_sysreg};
@@ -150,7 +150,6 @@ impl Primary {
             "more PEs than there is memory for"
         );
         FREQUENCY.store(read_sysreg!("cntfrq_el0"), Ordering::Relaxed);
-        gic::set_up_distributor();
         gic::set_up_pe();
         switch::assert_supported();
         switch::assert_stateless();
@@ -167,6 +166,11 @@ pub const fn index_of(mpidr: u64) -> u64 {
     (mpidr >> 8 & 0xFF) * 16 + (mpidr & 0xFF)
 }
 
+/// Aff1 and Aff0 of the PE with this linear index; the others are zero.
+pub(super) const fn affinity_of(index: u64) -> (u64, u64) {
+    (index / 16, index % 16)
+}
+
 /// The primary PE arrives here on its stack, with the MMU off.
 #[unsafe(no_mangle)]
 extern "C" fn el3_primary() -> ! {
@@ -180,22 +184,33 @@ extern "C" fn el3_primary() -> ! {
         mmu::enable();
         console::set(Uart::new(UART0));
     }
+    gic::set_up_distributor();
+    power::admit_secondaries();
     match gpt {
         Ok(gpt) => root_monitor_image_main(Primary { gpt }),
         Err(error) => panic!("granule protection table: {error:?}"),
     }
 }
 
-/// Any other PE arrives here when it is woken, and every PE that has been off.
+/// Any other PE arrives here once, on its stack, with the MMU off.
 #[unsafe(no_mangle)]
 extern "C" fn el3_secondary(_: u64, index: u64) -> ! {
     switch::use_boot_vectors();
-    // SAFETY: the primary PE has built both before it woke this one; the frequency is what software is told.
+    // SAFETY: the primary PE has built both before it admitted this one.
     unsafe {
         protection::enable();
         mmu::enable();
-        write_sysreg!("cntfrq_el0", FREQUENCY.load(Ordering::Relaxed));
     }
+    gic::set_up_pe();
+    el3_off(0, index)
+}
+
+/// A PE that is off arrives here on an empty stack.
+#[unsafe(no_mangle)]
+extern "C" fn el3_off(_: u64, index: u64) -> ! {
+    power::sleep_until_on(index as usize);
+    // SAFETY: the frequency is what software is told.
+    unsafe { write_sysreg!("cntfrq_el0", FREQUENCY.load(Ordering::Relaxed)) };
     gic::set_up_pe();
     power_up(index)
 }

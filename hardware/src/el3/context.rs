@@ -11,8 +11,10 @@ pub(super) const EL2H_MASKED: u64 = 0x3C9;
 /// SCTLR_EL2 with everything off.
 const SCTLR_RES1: u64 = 0x30C5_0830;
 
-/// SCR_EL3 of the normal world: RES1, NS, HCE, SIF, RW, APK, API, EnSCXT, FGTEn, ECVEn, HXEn, EnTP2.
-const SCR_NORMAL: u64 = 0x0000_0240_1A03_0731;
+/// SCR_EL3 of the normal world: RES1, NS, FIQ, HCE, SIF, RW, APK, API, EnSCXT, FGTEn, ECVEn, HXEn, EnTP2.
+///
+/// FIQ: the interrupts of group 0 are EL3's, and the priorities of the normal world are the lower half.
+const SCR_NORMAL: u64 = 0x0000_0240_1A03_0735;
 /// SCR_EL3 bits without which the registers on demand trap to EL3: APK, API, EnSCXT, FGTEn, ECVEn, HXEn.
 pub(super) const SCR_ON_DEMAND: u64 = 1 << 16 | 1 << 17 | 1 << 25 | 1 << 27 | 1 << 28 | 1 << 38;
 /// SCR_EL3.NSE.

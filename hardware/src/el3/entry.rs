@@ -1,4 +1,4 @@
-//! The first instructions of a PE, and the place where powered-off PEs wait.
+//! The first instructions of a PE, and its way back to an empty stack.
 
 use super::context::{CPTR_VECTORS, MDCR};
 use super::layout::{BLOCK, MAX_PES, PE_SHIFT, PeMemory};
@@ -34,7 +34,7 @@ assembly!(
     r#"
     .pushsection .text.entry, "ax"
     .global _start
-    // Position independent: the primary PE runs it in flash, secondaries stay there until they are woken.
+    // Position independent: every PE runs it in flash, secondaries until the primary has made what they go on with.
 _start:
     msr     daifset, #0xf
     ldr     x0, =SCTLR_OFF
@@ -89,27 +89,20 @@ _start:
     bl      el3_primary
     b       .
 
-    // Secondary: wait to be woken for the first time.
-5:  ldr     x20, =el3_wait
-    cmp     x19, #{max_pes}
-    b.lo    wait_here
-9:  wfi                                 // no room for this PE
-    b       9b
-
-    // x19: index. Waits until the word of this PE in WAKE is not zero, takes it, goes to x20 in secure RAM.
-wait_here:
-    ldr     x0, =EL3_WAKE
-    add     x0, x0, x19, lsl #6
+    // Secondary: wait for the moment, soon, at which the primary has built what this PE goes on with.
+5:  cmp     x19, #{max_pes}
+    b.hs    9f
+    ldr     x0, =EL3_BUILT
+    ldr     x20, =12f
 10: ldr     x1, [x0]
     cbnz    x1, 11f
     wfe
     b       10b
-11: str     xzr, [x0]
-    dsb     sy
-    isb
+11: isb
     br      x20
-el3_wait:
-    bl      set_stack
+9:  wfi                                 // no room for this PE
+    b       9b
+12: bl      set_stack
     bl      el3_secondary
     b       .
 
@@ -124,15 +117,13 @@ set_stack:
     mov     x1, x19
     ret
 
-    .global el3_park
-    // x0: index. Leaves the MMU and waits as a powered-off PE.
-el3_park:
+    .global el3_turn_off
+    // x0: index. Goes on as a PE that is off, with an empty stack.
+el3_turn_off:
     mov     x19, x0
-    ldr     x0, =SCTLR_OFF
-    msr     sctlr_el3, x0
-    isb
-    ldr     x20, =el3_wait
-    b       wait_here
+    bl      set_stack
+    bl      el3_off
+    b       .
     .ltorg
     .popsection
 
@@ -149,15 +140,15 @@ el3_park:
 );
 
 routines! {
-    fn el3_park(index: u64) -> !;
+    fn el3_turn_off(index: u64) -> !;
 }
 
-/// Waits as a powered-off PE; starts over when woken.
+/// Goes on as a PE that is off; starts over when it is turned on.
 ///
 /// # Safety
 ///
 /// Nothing on the stack of PE `index`, which must be the calling one, is used afterwards.
-pub(super) unsafe fn park(index: u64) -> ! {
-    // SAFETY: the caller gives up the stack; the code runs at the same address with the MMU on and off.
-    unsafe { el3_park(index) }
+pub(super) unsafe fn turn_off(index: u64) -> ! {
+    // SAFETY: the caller gives up the stack.
+    unsafe { el3_turn_off(index) }
 }

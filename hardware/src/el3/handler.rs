@@ -4,7 +4,7 @@ use super::context::{Context, EL2H_MASKED, SCR_ON_DEMAND};
 use super::layout::{BLOCK, OwnBlock, PE_SHIFT, PeBlock};
 use super::machine::monitor;
 use super::switch::{self, ESR_SMC64};
-use super::{entry, gic, power};
+use super::{entry, gic, interrupt, power};
 use crate::common::{barrier, console};
 use crate::{println, read_sysreg, write_sysreg};
 use cca_abi::el3::REQ_COMPLETE_RESULTS;
@@ -77,11 +77,29 @@ unsafe extern "C" fn el3_lower_synchronous(block: *mut PeBlock, world: u64) -> *
         }
         Action::PowerDown => {
             gic::leave();
-            // SAFETY: this PE is off; it starts over from the top of its stack.
-            unsafe { entry::park(pe as u64) }
+            // SAFETY: nothing of this call is needed any more.
+            unsafe { entry::turn_off(pe as u64) }
         }
         Action::SystemOff => power::system_off(),
         Action::SystemReset => power::system_reset(),
+    }
+}
+
+/// Handles an interrupt that EL3 keeps for itself, like [`el3_lower_synchronous`] an exception; the world that was interrupted goes on.
+///
+/// # Safety
+///
+/// As for [`el3_lower_synchronous`].
+#[unsafe(no_mangle)]
+unsafe extern "C" fn el3_lower_fiq(block: *mut PeBlock, world: u64) -> *const Context {
+    interrupt::serve();
+    // SAFETY: the block is this PE's.
+    unsafe {
+        if world == 0 {
+            &raw const (*block).normal
+        } else {
+            &raw const (*block).realm
+        }
     }
 }
 
@@ -136,7 +154,7 @@ fn stop_forwarding() {
 /// Waits for an interrupt of any world.
 fn standby() {
     let scr = read_sysreg!("scr_el3");
-    // SAFETY: interrupts are masked at EL3, so they end the wait and are taken only after the return below.
+    // SAFETY: interrupts are masked at EL3, so they end the wait and are taken only after the return below, one of EL3 too.
     unsafe { write_sysreg!("scr_el3", scr | SCR_INTERRUPTS) };
     barrier::isb();
     barrier::dsb_sy();

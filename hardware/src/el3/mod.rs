@@ -11,6 +11,7 @@ mod entry;
 mod gic;
 mod handler;
 mod heap;
+mod interrupt;
 mod layout;
 mod machine;
 mod mmu;

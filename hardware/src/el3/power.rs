@@ -1,20 +1,49 @@
 //! Turning PEs and the machine on and off.
 
 use super::layout::{MAX_PES, SECURE_GPIO};
-use crate::common::per_pe::Padded;
+use super::{gic, interrupt};
+use crate::common::per_pe::{Padded, PerPe};
 use crate::common::{barrier, device, memory};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// One word for each PE on a cache line of its own; not zero wakes the PE.
+/// Not zero once the primary PE has built what the others go on with. They read it without a cache.
 #[unsafe(no_mangle)]
-static EL3_WAKE: [Padded<AtomicU64>; MAX_PES] = [const { Padded(AtomicU64::new(0)) }; MAX_PES];
+static EL3_BUILT: Padded<AtomicU64> = Padded(AtomicU64::new(0));
 
-/// Wakes a PE that waits as powered off, or is on its way there. It reads the word without a cache.
-pub(super) fn wake(pe: usize) {
-    let word = &EL3_WAKE[pe].0;
-    word.store(1, Ordering::Release);
-    memory::clean_and_invalidate(word as *const AtomicU64 as usize, size_of::<u64>());
+/// For each PE whether it is to be on.
+static WANTED: PerPe<AtomicBool, MAX_PES> =
+    PerPe::new([const { Padded(AtomicBool::new(false)) }; MAX_PES]);
+
+fn set_built(value: u64) {
+    EL3_BUILT.0.store(value, Ordering::Release);
+    memory::clean_and_invalidate(&raw const EL3_BUILT as usize, size_of::<u64>());
+}
+
+/// Lets the other PEs go on from their first instructions. Translation, protection table and distributor are set up.
+pub(super) fn admit_secondaries() {
+    set_built(1);
     barrier::sev();
+}
+
+/// Turns on a PE that is off, or is on its way there.
+pub(super) fn wake(pe: usize) {
+    WANTED.of(pe).store(true, Ordering::Release);
+    gic::call(pe as u64);
+}
+
+/// Waits, as PE `pe` and off, until it is to be on.
+///
+/// It sleeps, and serves EL3's interrupts. None is taken before it looks whether it is wanted, and who wants it says so before
+/// the call: a call that comes after the look ends the sleep that follows, at once if need be.
+pub(super) fn sleep_until_on(pe: usize) {
+    loop {
+        interrupt::serve();
+        if WANTED.of(pe).swap(false, Ordering::Acquire) {
+            return;
+        }
+        barrier::dsb_sy();
+        barrier::wfi();
+    }
 }
 
 /// Pins of the secure GPIO.
@@ -30,11 +59,8 @@ pub(super) fn system_off() -> ! {
 
 /// Resets the machine: every PE starts again at its first instruction.
 pub(super) fn system_reset() -> ! {
-    // Memory survives: no PE may find an old call to wake up.
-    for word in &EL3_WAKE {
-        word.0.store(0, Ordering::Relaxed);
-        memory::clean_and_invalidate(&raw const word.0 as usize, size_of::<u64>());
-    }
+    // Memory survives: no PE may go on before the primary has built everything again.
+    set_built(0);
     raise(PIN_RESET)
 }
 

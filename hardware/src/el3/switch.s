@@ -66,7 +66,7 @@
     b       \target
     .endm
 
-    .macro vectors name, synchronous, other
+    .macro vectors name, synchronous, fiq, other
     .balign 0x800
     .global \name
 \name:
@@ -80,19 +80,19 @@
     slot    el3_fatal_own
     slot    \synchronous                // from a lower level in AArch64
     slot    \other
-    slot    \other
+    slot    \fiq
     slot    \other
     slot    \synchronous                // from a lower level in AArch32
     slot    \other
-    slot    \other
+    slot    \fiq
     slot    \other
     .balign 0x80
     .endm
 
     .pushsection .text.vectors, "ax"
-    vectors el3_vectors_boot, el3_fatal_own, el3_fatal_own
-    vectors el3_vectors_normal, el3_from_normal, el3_fatal_below
-    vectors el3_vectors_realm, el3_from_realm, el3_fatal_below
+    vectors el3_vectors_boot, el3_fatal_own, el3_fatal_own, el3_fatal_own
+    vectors el3_vectors_normal, el3_from_normal, el3_fiq_normal, el3_fatal_below
+    vectors el3_vectors_realm, el3_from_realm, el3_fiq_realm, el3_fatal_below
 
     // An exception from the normal world. Its context is at SP.
 el3_from_normal:
@@ -142,10 +142,22 @@ el3_from_normal:
     ldr     x30, [x30, #8 * 30 - {middle}]
     leave
 
-1:  stp     x0, x1, [sp]
+1:  adr     x30, el3_lower_synchronous
+7:  stp     x0, x1, [sp]
     add     x29, sp, #0
     mov     w1, #0
     b       8f
+
+    // An interrupt of EL3 while the normal world runs, and while the Realm world runs.
+el3_fiq_normal:
+    stp     x29, x30, [sp, #8 * 29]
+    adr     x30, el3_lower_fiq
+    b       7b
+el3_fiq_realm:
+    str     x29, [sp, #{realm} + 8 * 29]
+    str     x30, [sp, #{realm} + 8 * 30]
+    adr     x30, el3_lower_fiq
+    b       9f
 
     // An exception from the Realm world. Its context is behind the normal world's.
 el3_from_realm:
@@ -263,11 +275,12 @@ el3_from_realm:
     ldp     x29, x30, [x30, #8 * 29 - {middle}]
     leave
 
-6:  add     x29, sp, #{realm}
+6:  adr     x30, el3_lower_synchronous
+9:  add     x29, sp, #{realm}
     stp     x0, x1, [x29]
     mov     w1, #1
 
-    // Anything else: every general register into the context at x29, then ask.
+    // Anything else: every general register into the context at x29, then ask the function at x30.
 8:  stp     x2, x3, [x29, #8 * 2]
     stp     x4, x5, [x29, #8 * 4]
     stp     x6, x7, [x29, #8 * 6]
@@ -283,7 +296,7 @@ el3_from_realm:
     stp     x26, x27, [x29, #8 * 26]
     str     x28, [x29, #8 * 28]
     mov     x0, sp
-    bl      el3_lower_synchronous
+    blr     x30
 
     // General registers from the context at x0, and off.
 el3_resume:

@@ -1,4 +1,5 @@
 // X19 is the letter of the check that is made, X20 the number of CPUs so far.
+// The word at 0x6300_0008 is zero, or the number of CPUs to turn on, after which the payload stays and sleeps.
 
 .section .text.entry, "ax"
 .global payload_primary
@@ -16,21 +17,26 @@ payload_primary:
     cmp     w4, w5
     b.ne    failed
     bl      check_world
+    adr     x4, vectors
+    msr     vbar_el2, x4
+    bl      check_interrupts
+    movz    x27, #0x6300, lsl #16
+    ldr     x27, [x27, #8]
     mov     x20, #1
-1:  mov     x19, #'e'               // e: CPU_ON takes every CPU, and says when there is none left
-    movz    x0, #0x0003
-    movk    x0, #0xc400, lsl #16
-    mov     x1, x20
-    adr     x2, payload_secondary
-    add     x3, x20, #100
-    smc     #0
-    cmn     x0, #2                  // INVALID_PARAMETERS
+1:  cmp     x20, x27
+    b.eq    3f
+    mov     x21, #100
+    bl      turn_on
+    cmn     x0, #2                  // e: CPU_ON takes every CPU, and says when there is none left
     b.eq    3f
     cbnz    x0, failed
-    adr     x4, up
-2:  ldr     x5, [x4]                // One CPU after the other: the checks use the same granule.
-    cmp     x5, x20
-    b.ne    2b
+    bl      wait_until_off
+    bl      disturb
+    mov     x21, #100 + 256
+    bl      turn_on                 // e: one that was on before too
+    cbnz    x0, failed
+    bl      wait_until_off
+    bl      disturb
     add     x20, x20, #1
     b       1b
 3:  adr     x0, text_cpus
@@ -39,10 +45,106 @@ payload_primary:
     bl      print_letter
     adr     x0, text_end
     bl      print
-    movz    x0, #0x0008             // SYSTEM_OFF
+    cbz     x27, 4f
+    adr     x0, text_idle
+    bl      print
+    b       halt
+4:  movz    x0, #0x0008             // SYSTEM_OFF
     movk    x0, #0x8400, lsl #16
     smc     #0
     b       halt
+
+// Turns on CPU X20 with the context X20 + X21. X0 is the result.
+turn_on:
+    mov     x19, #'e'
+    movz    x0, #0x0003
+    movk    x0, #0xc400, lsl #16
+    mov     x1, x20
+    adr     x2, payload_secondary
+    add     x3, x20, x21
+    smc     #0
+    ret
+
+// Waits until CPU X20 has said that it was on, with the context X20 + X21, and is off again. One CPU after the other: the checks
+// use the same granule.
+wait_until_off:
+    mov     x19, #'k'               // k: CPU_OFF, as AFFINITY_INFO says
+    add     x6, x20, x21
+    adr     x4, up
+1:  ldr     x5, [x4]
+    cmp     x5, x6
+    b.ne    1b
+2:  movz    x0, #0x0004
+    movk    x0, #0xc400, lsl #16
+    mov     x1, x20
+    mov     x2, #0
+    smc     #0
+    cbz     x0, 2b
+    cmp     x0, #1
+    b.ne    failed
+    ret
+
+// Does to CPU X20, which is off, what it can to keep it from being called, and to keep it from sleeping.
+disturb:
+    movz    x4, #0x0800, lsl #16    // GICD_CTLR: all off, and the security states united
+    mov     w5, #1 << 6
+    str     w5, [x4]
+    movz    x4, #0x080a, lsl #16
+    add     x4, x4, x20, lsl #17
+    mov     w5, #2
+    str     w5, [x4, #0x14]         // GICR_WAKER: sleep
+    add     x4, x4, #0x10, lsl #12
+    mov     w5, #-1
+    str     w5, [x4, #0x80]         // GICR_IGROUPR0
+    str     w5, [x4, #0xd00]        // GICR_IGRPMODR0
+    str     w5, [x4, #0xe00]        // GICR_NSACR
+    str     w5, [x4, #0x180]        // GICR_ICENABLER0
+    str     w5, [x4, #0x280]        // GICR_ICPENDR0
+    str     w5, [x4, #0x380]        // GICR_ICACTIVER0
+    str     w5, [x4, #0x400]        // GICR_IPRIORITYR0 and 3
+    str     w5, [x4, #0x40c]
+    mov     x19, #'l'               // l: EL3's interrupt does not show
+    ldr     w6, [x4, #0x100]        // GICR_ISENABLER0
+    tbnz    w6, #15, failed
+    str     w5, [x4, #0x200]        // GICR_ISPENDR0
+    ldr     w6, [x4, #0x200]
+    tbnz    w6, #15, failed
+    ldr     w6, [x4, #0x40c]
+    lsr     w6, w6, #24
+    cbnz    w6, failed
+    str     w5, [x4, #0x100]        // all others are pending and enabled
+    movz    x4, #0x0800, lsl #16
+    mov     w5, #1 << 1
+    str     w5, [x4]
+    mov     x5, #1
+    lsl     x5, x5, x20
+    movk    x5, #15 << 8, lsl #16
+    msr     s3_0_c12_c11_7, x5      // ICC_SGI0R_EL1: EL3's own
+    msr     s3_0_c12_c11_5, x5      // ICC_SGI1R_EL1
+    mov     x5, #1
+    lsl     x5, x5, x20
+    msr     s3_0_c12_c11_5, x5
+    isb
+    ret
+
+// What the CPU interface has of group 0 is undefined, and priorities are those of the lower half.
+check_interrupts:
+    mov     x19, #'m'
+    mov     x26, #0
+    mrs     x4, s3_0_c12_c12_6      // ICC_IGRPEN0_EL1
+    msr     s3_0_c12_c12_6, xzr
+    mrs     x4, s3_0_c12_c8_0       // ICC_IAR0_EL1
+    mrs     x4, s3_0_c12_c8_2       // ICC_HPPIR0_EL1
+    msr     s3_0_c12_c8_3, x4       // ICC_BPR0_EL1
+    msr     s3_0_c12_c8_4, x4       // ICC_AP0R0_EL1
+    cmp     x26, #6
+    b.ne    failed
+    mov     x4, #8                  // The lowest bit of five, lost by the shift into that half.
+    msr     s3_0_c4_c6_0, x4        // ICC_PMR_EL1
+    mrs     x5, s3_0_c4_c6_0
+    cbnz    x5, failed
+    msr     s3_0_c4_c6_0, xzr
+    ret
 
 payload_secondary:
     mov     x21, x0
@@ -50,13 +152,30 @@ payload_secondary:
     mrs     x4, mpidr_el1
     and     x4, x4, #0xff
     add     x4, x4, #100
-    cmp     x4, x21
+    and     x5, x21, #0xff
+    cmp     x4, x5
     b.ne    failed
+    adr     x4, vectors
+    msr     vbar_el2, x4
+    bl      check_interrupts
     bl      check_world
+    mov     x4, #0x28               // It leaves a virtual interrupt behind that is pending.
+    movk    x4, #0x5000, lsl #48
+    msr     s3_4_c12_c12_0, x4      // ICH_LR0_EL2
+    movz    x4, #0xff00, lsl #16
+    orr     x4, x4, #2
+    msr     s3_4_c12_c11_7, x4      // ICH_VMCR_EL2
+    mov     x4, #1
+    msr     s3_4_c12_c11_0, x4      // ICH_HCR_EL2
+    mov     x4, #0xd8               // HCR_EL2: VI, VF, IMO, FMO
+    msr     hcr_el2, x4
+    isb
     adr     x4, up
-    sub     x21, x21, #100
     str     x21, [x4]
     dsb     sy
+    movz    x0, #0x0002             // CPU_OFF
+    movk    x0, #0x8400, lsl #16
+    smc     #0
 halt:
     wfi
     b       halt
@@ -134,6 +253,28 @@ print_letter:
 text_cpus:   .asciz "payload: "
 text_failed: .asciz "payload: failed "
 text_end:    .asciz " CPUs\n"
+text_idle:   .asciz "payload: idle\n"
 text_line:   .asciz "\n"
 .balign 8
 up: .quad 0
+
+// An undefined instruction is counted in X26 and passed over; there is nothing else.
+.balign 2048
+vectors:
+.rept 4
+    b       failed
+.balign 128
+.endr
+    mrs     x25, esr_el2
+    lsr     x25, x25, #26
+    cbnz    x25, failed
+    mrs     x25, elr_el2
+    add     x25, x25, #4
+    msr     elr_el2, x25
+    add     x26, x26, #1
+    eret
+.balign 128
+.rept 11
+    b       failed
+.balign 128
+.endr

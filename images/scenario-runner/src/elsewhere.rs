@@ -1,6 +1,6 @@
 //! Calls on the second PE.
 //!
-//! The first PE leaves a call in a mailbox; the second makes it and leaves the results there.
+//! The first PE leaves a call in a mailbox and wakes the second, which makes it and leaves the results there.
 
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -17,8 +17,12 @@ const ABSENT: u64 = 0;
 const IDLE: u64 = 1;
 /// A call is in the mailbox.
 const CALL: u64 = 2;
+/// The second PE has seen that there is one.
+const AWAKE: u64 = 3;
+/// No interrupt will come from here before the call has begun.
+const GO: u64 = 4;
 /// The results are in the mailbox.
-const DONE: u64 = 3;
+const DONE: u64 = 5;
 
 static STATE: AtomicU64 = AtomicU64::new(ABSENT);
 static MAILBOX: [AtomicU64; 18] = [const { AtomicU64::new(0) }; 18];
@@ -47,13 +51,16 @@ pub(crate) fn wait_until_ready() -> bool {
     false
 }
 
-/// Has the second PE make a call.
-pub(crate) fn start(registers: Registers) -> Result<(), NoOtherPe> {
+/// Has the second PE make a call; `kick` interrupts it.
+pub(crate) fn start(registers: Registers, kick: impl FnOnce()) -> Result<(), NoOtherPe> {
     if STATE.load(Ordering::Acquire) != IDLE {
         return Err(NoOtherPe);
     }
     put(&registers);
     STATE.store(CALL, Ordering::Release);
+    kick();
+    wait_for(AWAKE);
+    STATE.store(GO, Ordering::Release);
     Ok(())
 }
 
@@ -68,17 +75,27 @@ pub(crate) fn finish(kick: impl Fn()) -> Registers {
     registers
 }
 
-/// What the second PE does, for ever.
+fn wait_for(state: u64) {
+    while STATE.load(Ordering::Acquire) != state {
+        spin_loop();
+    }
+}
+
+/// What the second PE does, for ever. It sleeps until it is interrupted for a call.
 pub(crate) fn serve(mut pe: Pe) -> ! {
     STATE.store(IDLE, Ordering::Release);
     loop {
         if STATE.load(Ordering::Acquire) == CALL {
+            STATE.store(AWAKE, Ordering::Release);
+            wait_for(GO);
+            pe.acknowledge_interrupts();
             let mut registers = take();
             Transport.smc(&mut registers);
             put(&registers);
             STATE.store(DONE, Ordering::Release);
+        } else {
+            pe.wait(None);
+            pe.acknowledge_interrupts();
         }
-        pe.acknowledge_interrupts();
-        spin_loop();
     }
 }

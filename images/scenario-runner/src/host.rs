@@ -154,7 +154,7 @@ impl Host for ScenarioHost {
     }
 
     fn start_elsewhere(&self, registers: Registers) -> Result<(), NoOtherPe> {
-        elsewhere::start(registers)
+        elsewhere::start(registers, || self.pe.borrow_mut().kick_others())
     }
 
     fn finish_elsewhere(&self) -> Registers {

@@ -14,7 +14,7 @@ use xtask::qemu::{self, Qemu};
 use xtask::workspace::Workspace;
 use xtask::{Error, child, setup};
 
-use super::{Case, Depth};
+use super::{Case, Depth, rest};
 
 /// A boot takes a second or two; this is for a busy computer.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -48,7 +48,12 @@ pub(crate) fn firmware(workspace: &Workspace, depth: Depth) -> Vec<Case> {
             result,
         )
     };
-    shapes.iter().map(boot).collect()
+    let mut cases: Vec<_> = shapes.iter().map(boot).collect();
+    cases.push(Case::new(
+        "CPUs that are off, and those that wait, sleep",
+        bench.rest(),
+    ));
+    cases
 }
 
 /// The scenarios on the emulated machine, as a payload in place of the hypervisor; then those that need firmware without
@@ -178,15 +183,40 @@ impl Bench {
         command
     }
 
-    /// Boots the payload in a machine of this shape and looks at what it says.
-    fn boot(&self, cpus: u64, memory: u64) -> Result<(), String> {
+    /// A machine of this shape with the payload, which turns on all other CPUs, or `some` and then stays.
+    fn payload(&self, cpus: u64, memory: u64, some: Option<u64>) -> Command {
         let mut command = self.machine(cpus, memory);
         qemu::load(&mut command, Path::new(&self.payload), qemu::PAYLOAD);
-        let end = MEMORY_START + memory;
-        command.args([
-            "-device",
-            &format!("loader,addr={MEMORY_END:#x},data={end:#x},data-len=8"),
-        ]);
+        let words = [MEMORY_START + memory, some.unwrap_or(0)];
+        for (address, word) in (MEMORY_END..).step_by(8).zip(words) {
+            let word = format!("loader,addr={address:#x},data={word:#x},data-len=8");
+            command.args(["-device", &word]);
+        }
+        command
+    }
+
+    /// In a machine of eight CPUs of which three were on, are off again and were disturbed, four have never been on, and one
+    /// waits for an interrupt: what each thread of the emulator uses of a core.
+    fn rest(&self) -> Result<(), String> {
+        let command = self.payload(8, 1 << 30, Some(4));
+        let uses = rest::measure(command, "payload: idle", LIMIT)?;
+        let shown: Vec<_> = uses
+            .iter()
+            .map(|(thread, part)| format!("{thread} {:.2} %", 100.0 * part))
+            .collect();
+        let shown = shown.join(", ");
+        println!("  of a core: {shown}");
+        let cpus = uses.iter().filter(|(thread, _)| thread.starts_with("CPU "));
+        if cpus.clone().count() == 8 && cpus.into_iter().all(|&(_, part)| part < 0.01) {
+            Ok(())
+        } else {
+            Err(shown)
+        }
+    }
+
+    /// Boots the payload in a machine of this shape and looks at what it says.
+    fn boot(&self, cpus: u64, memory: u64) -> Result<(), String> {
+        let mut command = self.payload(cpus, memory, None);
         let finished = child::run(&mut command, Some(LIMIT), |_| {});
         let finished = finished.map_err(|error| {
             format!("{error}: {}", error.details().unwrap_or("it said nothing"))

@@ -6,6 +6,7 @@ mod compilers;
 pub(crate) mod host;
 mod hosts;
 mod linux;
+mod rest;
 mod runs;
 mod suites;
 mod web;
