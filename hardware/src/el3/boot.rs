@@ -175,7 +175,9 @@ pub(super) const fn affinity_of(index: u64) -> (u64, u64) {
 #[unsafe(no_mangle)]
 extern "C" fn el3_primary() -> ! {
     switch::use_boot_vectors();
-    mmu::build();
+    if let Err(error) = mmu::build() {
+        panic!("translation tables: {error:?}");
+    }
     let (l1, l1_address) = protection::l1();
     let gpt = Gpt::new(protection::SPACE, protection::l0(), l1, l1_address);
     // SAFETY: the table has just been filled (if not, the panic below reports it); the map is built.

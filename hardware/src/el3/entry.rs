@@ -27,6 +27,11 @@ impl AllPes {
 pub(super) static PE_MEMORY: AllPes =
     AllPes(UnsafeCell::new([const { MaybeUninit::uninit() }; MAX_PES]));
 
+/// Address of the page below the stack of a PE. It is not mapped.
+pub(super) fn guard_of(pe: usize) -> u64 {
+    (PE_MEMORY.address() + (pe << PE_SHIFT)) as u64
+}
+
 /// SCTLR_EL3 with the MMU off: RES1, instruction cache, stack alignment check.
 pub(super) const SCTLR_OFF: u64 = 0x30C5_0830 | 1 << 12 | 1 << 3;
 
@@ -56,11 +61,7 @@ _start:
 2:  ldr     x0, =MDCR_EL3_VALUE
     msr     mdcr_el3, x0
 
-    // Linear index: 16 PEs for each value of Aff1 on this machine.
-    mrs     x0, mpidr_el1
-    ubfx    x1, x0, #8, #8
-    and     x0, x0, #0xff
-    add     x19, x0, x1, lsl #4
+    bl      el3_own_index
     cbnz    x19, 5f
 
     // Primary: the image to where it was linked, no static variables, and on.
@@ -85,7 +86,7 @@ _start:
     b       6b
 7:  ldr     x20, =8f
     br      x20
-8:  bl      set_stack
+8:  bl      el3_set_stack
     bl      el3_primary
     b       .
 
@@ -102,12 +103,13 @@ _start:
     br      x20
 9:  wfi                                 // no room for this PE
     b       9b
-12: bl      set_stack
+12: bl      el3_set_stack
     bl      el3_secondary
     b       .
 
-    // The stack of PE x19, below its block.
-set_stack:
+    // The stack of PE x19, below its block. Uses x0, x1.
+    .global el3_set_stack
+el3_set_stack:
     msr     spsel, #1
     ldr     x0, =PE_MEMORY
     add     x0, x0, x19, lsl #{pe_shift}
@@ -117,11 +119,20 @@ set_stack:
     mov     x1, x19
     ret
 
+    // x19: linear index of this PE, of which there are 16 for each value of Aff1 on this machine. Uses x0, x1.
+    .global el3_own_index
+el3_own_index:
+    mrs     x0, mpidr_el1
+    ubfx    x1, x0, #8, #8
+    and     x0, x0, #0xff
+    add     x19, x0, x1, lsl #4
+    ret
+
     .global el3_turn_off
     // x0: index. Goes on as a PE that is off, with an empty stack.
 el3_turn_off:
     mov     x19, x0
-    bl      set_stack
+    bl      el3_set_stack
     bl      el3_off
     b       .
     .ltorg

@@ -198,13 +198,14 @@ fn fatal_below(pe: usize, world: World, esr: u64) -> ! {
 
 /// An exception that must not happen: stop this PE and say what it was.
 #[unsafe(no_mangle)]
-extern "C" fn el3_fatal(from_below: u64, esr: u64, elr: u64, far: u64) -> ! {
+extern "C" fn el3_fatal(from_below: u64, esr: u64, elr: u64, far: u64, stack: u64) -> ! {
     let origin = if from_below == 0 {
         "its own code"
     } else {
         "below"
     };
     panic!(
-        "unexpected exception from {origin}: ESR_EL3 {esr:#x}, ELR_EL3 {elr:#x}, FAR_EL3 {far:#x}"
+        "unexpected exception from {origin}: ESR_EL3 {esr:#x}, ELR_EL3 {elr:#x}, FAR_EL3 {far:#x}, \
+         SP_EL3 {stack:#x}"
     )
 }

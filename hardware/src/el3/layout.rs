@@ -29,10 +29,12 @@ pub(super) const GICR: usize = 0x080A_0000;
 /// The PL061 that powers off and resets the machine.
 pub(super) const SECURE_GPIO: usize = 0x090B_0000;
 
+/// What lies below each stack and is not mapped.
+pub(super) const GUARD_BYTES: usize = 4096;
 /// Stack of a PE in bytes.
-pub(super) const STACK_BYTES: usize = 16 * 1024 - size_of::<PeBlock>();
-/// log2 of stack and block of a PE together.
-pub(super) const PE_SHIFT: usize = 14;
+pub(super) const STACK_BYTES: usize = (1 << PE_SHIFT) - GUARD_BYTES - size_of::<PeBlock>();
+/// log2 of guard, stack and block of a PE together.
+pub(super) const PE_SHIFT: usize = 15;
 
 /// What a PE has for itself at EL3. SP_EL3 points here while a lower exception level runs; the stack ends here.
 #[derive(Debug)]
@@ -80,9 +82,10 @@ impl OwnBlock<'_> {
     }
 }
 
-/// A stack with the block on top.
-#[repr(C, align(16384))]
+/// A stack with the block on top and a page below that nothing may touch.
+#[repr(C, align(32768))]
 pub(super) struct PeMemory {
+    pub(super) guard: [u8; GUARD_BYTES],
     pub(super) stack: [u8; STACK_BYTES],
     pub(super) block: PeBlock,
 }

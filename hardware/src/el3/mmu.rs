@@ -2,20 +2,15 @@
 //!
 //! Bits 5 (NS) and 11 (NSE) of a descriptor choose the physical address space.
 
-use super::entry::SCTLR_OFF;
-use super::layout::{DEVICE_TREE, DEVICES, FLASH, RMM, SECURE_RAM};
+use super::entry::{self, SCTLR_OFF};
+use super::layout::{DEVICE_TREE, DEVICES, FLASH, GUARD_BYTES, MAX_PES, RMM, SECURE_RAM};
 use crate::common::assembly::{operation, symbol};
 use crate::common::barrier::{dsb_sy, isb};
 use crate::write_sysreg;
-use core::sync::atomic::{AtomicU64, Ordering};
+use aarch64_formats::stage1::{Pool, PoolExhausted};
+use core::cell::UnsafeCell;
 use root_monitor::memory::Range;
 
-const PAGE: u64 = 4 << 10;
-const BLOCK: u64 = 2 << 20;
-const GIB: u64 = 1 << 30;
-
-const VALID_BLOCK: u64 = 0b01;
-const VALID_TABLE_OR_PAGE: u64 = 0b11;
 const ATTR_DEVICE: u64 = 1 << 2;
 const NS: u64 = 1 << 5;
 /// AP[1] is RES1 in a regime without EL0.
@@ -36,73 +31,53 @@ const REALM_DATA: u64 = COMMON | NSE | NS | NO_EXECUTE;
 
 /// Attribute 0: normal memory, write-back; attribute 1: device, nGnRE.
 const MAIR: u64 = 0x04FF;
-/// 39 bits of address, inner shareable write-back walks, 4 KiB pages, 40 bits of output, RES1 bits.
-const TCR: u64 = 25 | 0b01 << 8 | 0b01 << 10 | 0b11 << 12 | 0b010 << 16 | 1 << 23 | 1 << 31;
+/// 48 bits of address, inner shareable write-back walks, 4 KiB pages, 40 bits of output, RES1 bits.
+const TCR: u64 = 16 | 0b01 << 8 | 0b01 << 10 | 0b11 << 12 | 0b010 << 16 | 1 << 23 | 1 << 31;
 /// SCTLR_EL3.M, C, I and WXN.
 const SCTLR_ON: u64 = SCTLR_OFF | 1 | 1 << 2 | 1 << 19;
 
-#[repr(C, align(4096))]
-struct Table([AtomicU64; 512]);
+/// Two levels above, level 2 of the first and of the second GiB, and level 3 where pages of one block differ: code, stacks,
+/// the start of DRAM, the end of the RMM's memory.
+const TABLES_IN_POOL: usize = 12;
 
-impl Table {
-    const fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; 512])
-    }
+/// Number of the level 0 table in the pool.
+const ROOT: usize = 0;
 
-    fn address(&self) -> u64 {
-        self.0.as_ptr() as u64
-    }
+struct Tables(UnsafeCell<Pool<TABLES_IN_POOL>>);
 
-    fn set(&self, index: u64, descriptor: u64) {
-        self.0[index as usize % 512].store(descriptor, Ordering::Relaxed);
-    }
-}
+// SAFETY: written by the primary PE at boot, before any other PE runs; afterwards constant.
+unsafe impl Sync for Tables {}
 
-static LEVEL_1: Table = Table::new();
-/// Level 2 of the first and of the second GiB.
-static LEVEL_2: [Table; 2] = [Table::new(), Table::new()];
-/// Level 3 where pages of one block differ: the image, the start of DRAM, the end of the RMM's memory.
-static LEVEL_3: [Table; 3] = [Table::new(), Table::new(), Table::new()];
-const LEVEL_3_BASES: [u64; 3] = [SECURE_RAM.base, DEVICE_TREE.base, RMM.end() / BLOCK * BLOCK];
+static TABLES: Tables = Tables(UnsafeCell::new(Pool::new()));
 
 /// Builds the tables. Once, on the primary PE, with the MMU off.
-pub(super) fn build() {
+///
+/// # Errors
+///
+/// [`PoolExhausted`].
+pub(super) fn build() -> Result<(), PoolExhausted> {
     let text_end = symbol!(__text_end);
     let rodata_end = symbol!(__rodata_end);
-    for (gib, table) in LEVEL_2.iter().enumerate() {
-        LEVEL_1.set(gib as u64, table.address() | VALID_TABLE_OR_PAGE);
+    // SAFETY: the only PE that runs, and no walker uses the tables yet.
+    let pool = unsafe { &mut *TABLES.0.get() };
+    let root = pool.take()?;
+    for (range, attributes) in [
+        (FLASH, ROOT_CONSTANTS),
+        (DEVICES, ROOT_DEVICE),
+        (SECURE_RAM, ROOT_DATA),
+        (Range::between(SECURE_RAM.base, text_end), ROOT_CODE),
+        (Range::between(text_end, rodata_end), ROOT_CONSTANTS),
+        (DEVICE_TREE, NON_SECURE_DATA),
+        (RMM, REALM_DATA),
+    ] {
+        pool.map(root, range.base, range.base, range.size, attributes)?;
     }
-    map(FLASH, ROOT_CONSTANTS);
-    map(DEVICES, ROOT_DEVICE);
-    map(SECURE_RAM, ROOT_DATA);
-    map(Range::between(SECURE_RAM.base, text_end), ROOT_CODE);
-    map(Range::between(text_end, rodata_end), ROOT_CONSTANTS);
-    map(DEVICE_TREE, NON_SECURE_DATA);
-    map(RMM, REALM_DATA);
+    // A stack that overflows faults at once, before it reaches anybody's memory.
+    for pe in 0..MAX_PES {
+        pool.unmap(root, entry::guard_of(pe), GUARD_BYTES as u64)?;
+    }
     dsb_sy();
-}
-
-/// Maps a range of whole pages, in pages where there is a level 3 table and else in blocks.
-fn map(range: Range, attributes: u64) {
-    let mut at = range.base;
-    while at < range.end() {
-        let level_2 = &LEVEL_2[(at / GIB) as usize];
-        match LEVEL_3_BASES
-            .iter()
-            .position(|&base| base == at / BLOCK * BLOCK)
-        {
-            Some(index) => {
-                let level_3 = &LEVEL_3[index];
-                level_2.set(at / BLOCK, level_3.address() | VALID_TABLE_OR_PAGE);
-                level_3.set(at / PAGE, at | attributes | VALID_TABLE_OR_PAGE);
-                at += PAGE;
-            }
-            None => {
-                level_2.set(at / BLOCK, at | attributes | VALID_BLOCK);
-                at += BLOCK;
-            }
-        }
-    }
+    Ok(())
 }
 
 /// Turns the MMU and the caches of this PE on.
@@ -111,12 +86,14 @@ fn map(range: Range, attributes: u64) {
 ///
 /// The tables must be built and the granule protection check on.
 pub(super) unsafe fn enable() {
+    // SAFETY: constant since `build`.
+    let root = unsafe { &*TABLES.0.get() }.address(ROOT);
     dsb_sy();
     // SAFETY: the map is flat and covers code, data and stack with the rights they need, so nothing moves.
     unsafe {
         write_sysreg!("mair_el3", MAIR);
         write_sysreg!("tcr_el3", TCR);
-        write_sysreg!("ttbr0_el3", LEVEL_1.address());
+        write_sysreg!("ttbr0_el3", root);
         isb();
         operation!("tlbi alle3");
         dsb_sy();

@@ -348,14 +348,21 @@ el3_load_on_demand:
     each_pair_on_demand load_pair, x0
     ret
 
+    // What ends this PE is reported on its stack from the top: SP may be what is wrong, and nothing returns to what lies
+    // there.
 el3_fatal_own:
-    mov     x0, #0
+    mov     x20, #0
     b       7f
 el3_fatal_below:
-    mov     x0, #1
-7:  mrs     x1, esr_el3
+    mov     x20, #1
+7:  mov     x21, sp
+    bl      el3_own_index
+    bl      el3_set_stack
+    mov     x0, x20
+    mrs     x1, esr_el3
     mrs     x2, elr_el3
     mrs     x3, far_el3
+    mov     x4, x21
     bl      el3_fatal
     b       .
     .ltorg

@@ -14,7 +14,7 @@ use xtask::qemu::{self, Qemu};
 use xtask::workspace::Workspace;
 use xtask::{Error, child, setup};
 
-use super::{Case, Depth, rest};
+use super::{Case, Depth, rest, stacks};
 
 /// A boot takes a second or two; this is for a busy computer.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -53,6 +53,9 @@ pub(crate) fn firmware(workspace: &Workspace, depth: Depth) -> Vec<Case> {
         "CPUs that are off, and those that wait, sleep",
         bench.rest(),
     ));
+    cases.extend(stacks::cases(workspace, &|| {
+        bench.payload(1, 1 << 30, None)
+    }));
     cases
 }
 

@@ -3,11 +3,13 @@
 mod boots;
 mod built;
 mod compilers;
+mod debugger;
 pub(crate) mod host;
 mod hosts;
 mod linux;
 mod rest;
 mod runs;
+mod stacks;
 mod suites;
 mod web;
 
