@@ -28,6 +28,8 @@ pub struct RunOptions<'a> {
     pub time_limit_ms: u64,
     /// How long a vCPU runs before another one gets the processing element, in microseconds.
     pub slice_us: u64,
+    /// What the realm is given when it asks for a challenge.
+    pub challenge: [u64; 8],
 }
 
 impl<'a> RunOptions<'a> {
@@ -40,6 +42,7 @@ impl<'a> RunOptions<'a> {
             image,
             time_limit_ms: 30_000,
             slice_us: Config::DEFAULT_SLICE_US,
+            challenge: [0; 8],
         }
     }
 }
@@ -73,6 +76,7 @@ impl Machine {
             sve_bits: options.sve_bits,
             time_limit_ms: options.time_limit_ms,
             slice_us: options.slice_us,
+            challenge: options.challenge,
             ..Config::raw(options.memory, &segments)
         };
         let mut pe = self.host_pe(0);
@@ -91,7 +95,6 @@ impl Machine {
                 error: None,
                 rim: String::new(),
                 token: None,
-                challenge: None,
                 recs: Vec::new(),
                 granules: Default::default(),
             });

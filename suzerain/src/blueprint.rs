@@ -6,6 +6,7 @@ use realm_vmm::measure;
 use realm_vmm::{Config, Segment};
 
 use crate::failure::Failure;
+use crate::random::{self, CHALLENGE};
 use crate::session::{Disk, PIECE};
 
 /// Bytes that are in a realm's memory from the start.
@@ -75,7 +76,7 @@ impl Blueprint {
     }
 
     /// What the host is told of it.
-    pub(crate) fn spec(&self, time_limit_ms: u64) -> Spec {
+    pub(crate) fn spec(&self, time_limit_ms: u64, challenge: [u8; CHALLENGE]) -> Spec {
         Spec {
             vcpus: u32::try_from(self.vcpus).unwrap_or(u32::MAX),
             memory: self.memory,
@@ -84,6 +85,7 @@ impl Blueprint {
             arguments: self.arguments,
             lines: self.lines,
             time_limit_ms,
+            challenge: random::words(&challenge),
             devices: self.devices.clone(),
         }
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use cca_abi::launch;
 
+use crate::random::{self, CHALLENGE};
+
 /// Where the machine's loader puts the bundle.
 pub(crate) const ADDRESS: u64 = launch::ADDRESS;
 /// The most that a realm's image may have, so that the bundle ends within the smallest machine.
@@ -27,6 +29,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) sve_bits: u32,
     /// The raw image.
     pub(crate) image: &'a [u8],
+    /// What the realm is to have signed.
+    pub(crate) challenge: [u8; CHALLENGE],
     /// Flags of [`launch`].
     pub(crate) flags: u64,
 }
@@ -41,6 +45,7 @@ impl Launch<'_> {
             limit: None,
             sve_bits: 0,
             image: &[],
+            challenge: [0; CHALLENGE],
             flags: CONTROL,
         }
     }
@@ -58,6 +63,7 @@ impl Launch<'_> {
                 u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
             }),
             sve_bits: self.sve_bits.into(),
+            challenge: random::words(&self.challenge),
         };
         let mut bytes: Vec<u8> = header
             .words()
@@ -83,6 +89,7 @@ mod tests {
             limit: Some(Duration::from_secs(9)),
             sve_bits: 256,
             image: b"image",
+            challenge: std::array::from_fn(|index| index as u8),
             flags: 0,
         };
         let bytes = launch.encode();
@@ -90,6 +97,7 @@ mod tests {
         assert_eq!(&bytes[..8], b"SUZLNCH1");
         assert_eq!((word(2), word(3), word(8)), (2, 64 << 20, 9000));
         assert_eq!(word(9), 256);
+        assert_eq!(bytes[80..144], launch.challenge);
         assert_eq!(&bytes[word(5) as usize..][..word(6) as usize], b"image");
     }
 }

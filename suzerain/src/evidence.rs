@@ -1,61 +1,60 @@
 //! What a token says, whether it is to be believed, and how both are shown.
 
-use realm_token::verify::{Evidence, Expected, PublicKey, Step};
-use realm_vmm::report::Report;
+use realm_token::verify::{self, Evidence, Expected, Step};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::hex;
+use crate::key::Identity;
 use crate::screen::printable;
-use crate::{hex, key};
 
-/// Verifies the token that a run reported, if it did, with the development identity: that of the images that the tool
-/// builds. The realm initial measurement in it must be what the host computed.
-pub(crate) fn of_report(report: &Report) -> Option<Result<Checked, Failure>> {
-    let token = report.token.as_deref()?;
-    Some(check_report(token, report))
-}
+/// What a token says that nothing here has an opinion of.
+const NOT_JUDGED: [&str; 4] = [
+    "software components",
+    "configuration",
+    "personalization value",
+    "extensible measurements",
+];
 
-fn check_report(token: &str, report: &Report) -> Result<Checked, Failure> {
-    let bytes = |name: &str, text: &str| {
-        hex::parse(text)
-            .map_err(|why| Failure::machine(format!("the {name} in the report is {why}")))
-    };
-    let challenge = report.challenge.as_deref();
-    let (key, whose) = key::development(None)?;
-    let trust = Trust {
-        key,
-        whose,
-        challenge: challenge
-            .map(|challenge| bytes("challenge", challenge))
-            .transpose()?,
-        rim: Some(bytes("measurement", &report.rim)?),
-    };
-    Checked::new(&bytes("token", token)?, &trust)
-}
-
-/// What a token is verified against.
+/// What a token is verified against. Nothing of it comes from whoever shows the token.
 #[derive(Debug)]
 pub(crate) struct Trust {
-    /// The platform's attestation key.
-    pub(crate) key: PublicKey,
-    /// Where that comes from.
-    pub(crate) whose: String,
+    /// Whose platform it must be.
+    pub(crate) identity: Identity,
     /// The challenge, if it is known.
     pub(crate) challenge: Option<Vec<u8>>,
-    /// The realm initial measurement that the realm must have, if there is one.
+    /// The realm initial measurement that the realm must have, if that is known.
     pub(crate) rim: Option<Vec<u8>>,
+}
+
+/// What came of verifying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Verdict {
+    /// Everything was checked and is right.
+    Verified,
+    /// What was checked is right.
+    Incomplete,
+    /// Something is wrong.
+    Refused,
 }
 
 /// A token that was decoded and verified as far as that goes.
 #[derive(Debug, Serialize)]
 pub(crate) struct Checked {
-    /// Whether all checks passed.
+    /// Whether all checks were taken and passed.
     verified: bool,
-    /// Why not.
+    /// `verified`, `incomplete` (some checks had nothing to compare with), or `refused`.
+    verdict: Verdict,
+    /// Why it is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     /// Every check.
     checks: Vec<Check>,
+    /// The names of those that had nothing to compare with.
+    not_checked: Vec<&'static str>,
+    /// What the token says that is shown only.
+    not_judged: [&'static str; NOT_JUDGED.len()],
     /// What the platform says.
     platform: Platform,
     /// What the RMM says.
@@ -114,42 +113,48 @@ impl Checked {
     pub(crate) fn new(token: &[u8], trust: &Trust) -> Result<Self, Failure> {
         let evidence = Evidence::decode(token)
             .map_err(|error| Failure::refused(format!("the token cannot be decoded: {error}")))?;
+        let identity = &trust.identity;
         let expected = Expected {
-            platform_key: &trust.key,
+            platform_key: Some(&identity.key),
+            instance_id: identity.instance_id.as_ref(),
+            implementation_id: identity.implementation_id.as_ref(),
             challenge: trust.challenge.as_deref(),
+            rim: trust.rim.as_deref(),
         };
-        let mut checks: Vec<_> = Step::ALL
-            .iter()
-            .map(|step| {
-                let unchecked = *step == Step::Challenge && trust.challenge.is_none();
-                let (result, note) = match evidence.check(*step, &expected) {
-                    Ok(()) if unchecked => (
-                        "not checked",
-                        "no challenge to expect: the token may be an old one",
-                    ),
-                    Ok(()) => ("ok", ""),
-                    Err(error) => return Check::failed(step.name(), error.to_string()),
-                };
-                let note = match step {
-                    Step::PlatformSignature => format!("{}, {}", trust.key.curve(), trust.whose),
-                    _ => note.to_owned(),
-                };
-                Check {
-                    name: step.name(),
-                    result: result.to_owned(),
-                    note,
+        let mut not_checked = Vec::new();
+        let mut error = None;
+        let mut take = |step: Step| {
+            let (result, note) = match evidence.check(step, &expected) {
+                Ok(verify::Check::Passed) => ("ok".to_owned(), passed(step, identity)),
+                Ok(verify::Check::NotChecked) => {
+                    not_checked.push(step.name());
+                    ("not checked".to_owned(), unknown(step).to_owned())
                 }
-            })
-            .collect();
-        if let Some(rim) = &trust.rim {
-            checks.push(check_rim(&evidence.realm.rim, rim));
-        }
-        let error = checks.iter().find(|check| !check.passed());
-        let error = error.map(|check| check.result.clone());
+                Err(why) => {
+                    let why = explain(why);
+                    error.get_or_insert(why.clone());
+                    (why, String::new())
+                }
+            };
+            Check {
+                name: step.name(),
+                result,
+                note,
+            }
+        };
+        let checks = Step::ALL.into_iter().map(&mut take).collect();
+        let verdict = match (&error, not_checked.is_empty()) {
+            (Some(_), _) => Verdict::Refused,
+            (None, true) => Verdict::Verified,
+            (None, false) => Verdict::Incomplete,
+        };
         Ok(Self {
-            verified: error.is_none(),
+            verified: verdict == Verdict::Verified,
+            verdict,
             error,
             checks,
+            not_checked,
+            not_judged: NOT_JUDGED,
             platform: Platform::new(&evidence.platform),
             realm: Realm::new(&evidence.realm),
         })
@@ -160,6 +165,20 @@ impl Checked {
         self.error
             .as_ref()
             .map(|error| Failure::refused(format!("the token is refused: {}", printable(error))))
+    }
+
+    /// The names of the checks that had nothing to compare with.
+    pub(crate) fn not_checked(&self) -> &[&'static str] {
+        &self.not_checked
+    }
+
+    /// The verdict in words.
+    fn verdict(&self) -> String {
+        match self.verdict {
+            Verdict::Verified => "verified".to_owned(),
+            Verdict::Incomplete => format!("NOT CHECKED: {}", self.not_checked.join(", ")),
+            Verdict::Refused => "REFUSED".to_owned(),
+        }
     }
 
     /// One line of JSON.
@@ -177,7 +196,7 @@ impl Checked {
             .map(Component::title)
             .collect();
         let first = match &self.error {
-            None => "attestation: verified".to_owned(),
+            None => format!("attestation: {}", self.verdict()),
             Some(error) => format!("attestation: REFUSED, {}", printable(error)),
         };
         format!(
@@ -238,46 +257,40 @@ impl Checked {
             };
             text += &format!("  {:<24} {}{note}\n", check.name, printable(&check.result));
         }
-        text + if self.verified {
-            "\nverified"
-        } else {
-            "\nREFUSED"
-        }
+        text += &format!("  {:<24} {}\n", "not judged", NOT_JUDGED.join(", "));
+        text + &format!("\n{}", self.verdict())
     }
 }
 
-impl Check {
-    fn failed(name: &'static str, why: String) -> Self {
-        Self {
-            name,
-            result: why,
-            note: String::new(),
-        }
-    }
-
-    fn passed(&self) -> bool {
-        matches!(self.result.as_str(), "ok" | "not checked")
+/// What a check that passed is worth.
+fn passed(step: Step, identity: &Identity) -> String {
+    match step {
+        Step::PlatformSignature => format!("{}, {}", identity.key.curve(), identity.whose),
+        _ => String::new(),
     }
 }
 
-fn check_rim(found: &[u8], expected: &[u8]) -> Check {
-    const NAME: &str = "initial measurement";
-    if found == expected {
-        return Check {
-            name: NAME,
-            result: "ok".to_owned(),
-            note: String::new(),
-        };
+/// What it means that there was nothing to compare with.
+fn unknown(step: Step) -> &'static str {
+    match step {
+        Step::Challenge => "no challenge to expect, --challenge: the token may be an old one",
+        Step::Measurement => "no measurement to expect, --rim: the realm may be any",
+        Step::Instance => "no instance id that goes with the key, --instance-id",
+        Step::Implementation => "no implementation id that goes with the key, --implementation-id",
+        _ => "nothing to compare with",
     }
-    let found = hex::show(found);
-    let expected = hex::show(expected);
-    Check::failed(
-        NAME,
-        format!(
-            "the realm measured {found}, not {expected}: it was built from something else, or in another way; `suzerain \
-             measure --expect {found}` with the options of the run says what explains it"
-        ),
-    )
+}
+
+/// What is wrong, and what helps.
+fn explain(error: verify::Error) -> String {
+    let mut text = error.to_string();
+    if let verify::Error::Measurement { found, .. } = error {
+        text += &format!(
+            "; `suzerain measure --expect {}` with the options of the run says what explains it",
+            hex::show(&found)
+        );
+    }
+    text
 }
 
 impl Platform {

@@ -16,13 +16,16 @@ pub(crate) const MACHINE: u8 = 4;
 pub(crate) const TIMEOUT: u8 = 5;
 /// Exit code for a token that is refused, or a measurement that is not the one expected.
 pub(crate) const REFUSED: u8 = 6;
+/// Exit code for a token that nothing is wrong with, as far as it could be checked.
+pub(crate) const INCOMPLETE: u8 = 7;
 /// Exit code of a run that was interrupted.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What `--help` says about exit codes.
 pub(crate) const HELP: &str = "Exit codes: 0 the realm ran and everything was returned; 1 the realm failed; 2 bad \
 input; 3 a tool or an image is missing or does not do; 4 the machine or the host in it failed; 5 the time limit \
-passed; 6 a token is refused, or a measurement is not the one expected; 130 interrupted. With --exec, a run that succeeds ends with the \
+passed; 6 a token is refused, or a measurement is not the one expected; 7 (attest) nothing is wrong with the token, but not \
+everything was given that it has to be compared with; 130 interrupted. With --exec, a run that succeeds ends with the \
 exit status of the command.";
 
 /// Why a run has no good end.
@@ -66,6 +69,18 @@ impl Failure {
         Self {
             code: REFUSED,
             message: message.into(),
+            details: None,
+        }
+    }
+
+    /// A token that may be a good one: what is named was not checked.
+    pub(crate) fn incomplete(not_checked: &[&str]) -> Self {
+        Self {
+            code: INCOMPLETE,
+            message: format!(
+                "nothing is wrong with the token, but not everything was checked: {}",
+                not_checked.join(", ")
+            ),
             details: None,
         }
     }

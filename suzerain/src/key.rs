@@ -1,43 +1,87 @@
 //! Platform attestation keys, as files and as the development identity.
 
+use std::path::Path;
+
 use cca_abi::firmware::SEED_SIZE;
 use realm_token::development;
+use realm_token::sign::instance_id;
 use realm_token::verify::{Curve, PublicKey};
 use xtask::firmware::{self, SEED};
 
 use crate::failure::Failure;
-use crate::hex;
+use crate::{file, hex};
 
-/// The key of the development identity, and a line that says what it is worth: that of `seed`, else of the seed in the
-/// environment, else of the one that everybody knows.
-///
-/// # Errors
-///
-/// When the seed is none.
-pub(crate) fn development(seed: Option<&[u8]>) -> Result<(PublicKey, String), Failure> {
-    let seed: [u8; SEED_SIZE] = match seed {
-        Some(seed) => seed.try_into().map_err(|_| {
-            let message = format!("--identity-seed has {} bytes, not {SEED_SIZE}", seed.len());
-            Failure::input(message)
-        })?,
-        None => {
-            firmware::identity()
-                .map_err(|error| Failure::input(error.to_string()))?
-                .seed
-        }
-    };
-    let whose = if seed == development::DEFAULT_SEED {
-        "the development identity, which is no secret".to_owned()
-    } else {
-        format!("the identity of the seed in {SEED} or --identity-seed")
-    };
-    let key = PublicKey::from_point(&development::platform_key(&seed).public_key());
-    key.map(|key| (key, whose))
-        .ok_or_else(|| Failure::input("the seed gives no key"))
+/// Whose platform a token must be of.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// The platform's attestation key.
+    pub(crate) key: PublicKey,
+    /// Where that comes from.
+    pub(crate) whose: String,
+    /// The instance id of the platform that has it, if that is known.
+    pub(crate) instance_id: Option<[u8; 33]>,
+    /// The implementation id of platforms of its kind, if that is known.
+    pub(crate) implementation_id: Option<[u8; 32]>,
+}
+
+impl Identity {
+    /// That of whoever has the key in this file. Which platform that is, others say.
+    ///
+    /// # Errors
+    ///
+    /// When there is no key in it.
+    pub(crate) fn of_key(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display();
+        let key = parse(&file::read(path)?).ok_or_else(|| {
+            Failure::input(format!(
+                "{shown} is no public key on P-384 or P-256 (PEM, DER, JWK or an uncompressed point)"
+            ))
+        })?;
+        Ok(Self {
+            key,
+            whose: shown.to_string(),
+            instance_id: None,
+            implementation_id: None,
+        })
+    }
+
+    /// The development identity, with what its key is worth: that of `seed`, else of the seed in the environment, else of the one
+    /// that everybody knows.
+    ///
+    /// # Errors
+    ///
+    /// When the seed is none.
+    pub(crate) fn development(seed: Option<&[u8]>) -> Result<Self, Failure> {
+        let seed: [u8; SEED_SIZE] = match seed {
+            Some(seed) => seed.try_into().map_err(|_| {
+                let message = format!("--identity-seed has {} bytes, not {SEED_SIZE}", seed.len());
+                Failure::input(message)
+            })?,
+            None => {
+                firmware::identity()
+                    .map_err(|error| Failure::input(error.to_string()))?
+                    .seed
+            }
+        };
+        let whose = if seed == development::DEFAULT_SEED {
+            "the development identity, which is no secret".to_owned()
+        } else {
+            format!("the identity of the seed in {SEED} or --identity-seed")
+        };
+        let point = development::platform_key(&seed).public_key();
+        let key =
+            PublicKey::from_point(&point).ok_or_else(|| Failure::input("the seed gives no key"))?;
+        Ok(Self {
+            key,
+            whose,
+            instance_id: Some(instance_id(&point)),
+            implementation_id: Some(development::IMPLEMENTATION_ID),
+        })
+    }
 }
 
 /// A public key in any of the usual forms.
-pub(crate) fn parse(bytes: &[u8]) -> Option<PublicKey> {
+fn parse(bytes: &[u8]) -> Option<PublicKey> {
     if let Some(key) = PublicKey::from_point(bytes).or_else(|| PublicKey::from_der(bytes)) {
         return Some(key);
     }
@@ -116,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_seed_has_32_bytes() {
-        assert!(development(Some(&[1; 32])).is_ok());
-        assert!(development(Some(&[1; 31])).is_err());
+        assert!(Identity::development(Some(&[1; 32])).is_ok());
+        assert!(Identity::development(Some(&[1; 31])).is_err());
     }
 }

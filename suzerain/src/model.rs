@@ -13,6 +13,7 @@ use realm_vmm::report::Event;
 
 use crate::failure::Failure;
 use crate::options::Options;
+use crate::random::{self, CHALLENGE};
 use crate::records::{Line, owned};
 use crate::watch::{Machine, Message};
 
@@ -44,7 +45,11 @@ impl Machine for Running {
 /// # Errors
 ///
 /// When no thread can be started.
-pub(crate) fn start(options: &Options, image: Vec<u8>) -> Result<Running, Failure> {
+pub(crate) fn start(
+    options: &Options,
+    image: Vec<u8>,
+    challenge: [u8; CHALLENGE],
+) -> Result<Running, Failure> {
     let config = machine::Config {
         pes: options.cpus() as usize,
         dram_bytes: options.host_memory(),
@@ -80,6 +85,7 @@ pub(crate) fn start(options: &Options, image: Vec<u8>) -> Result<Running, Failur
             image: &image,
             time_limit_ms,
             slice_us,
+            challenge: random::words(&challenge),
         };
         let report = simulated.run_demo(&options, &events);
         tell(

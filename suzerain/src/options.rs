@@ -246,6 +246,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) firmware: Option<PathBuf>,
 
+    /// The attestation key of the platform that the firmware makes (PEM, DER, JWK, or an uncompressed point) [default: the
+    /// development identity, that of SUZERAIN_IDENTITY_SEED or the public one]
+    #[arg(long, value_name = "FILE", requires = "firmware")]
+    pub(crate) key: Option<PathBuf>,
+
     /// Raw payload for normal-world EL2 instead of Suzerain's hypervisor; it must report like that one
     #[arg(long, value_name = "FILE")]
     pub(crate) hypervisor: Option<PathBuf>,

@@ -1,7 +1,6 @@
 //! Where a realm comes from: the demo guest, an image, or a Linux.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::Path;
 
 use realm_vmm::control::message::Device;
@@ -14,6 +13,7 @@ use crate::failure::Failure;
 use crate::network;
 use crate::options::RealmOptions;
 use crate::prepare;
+use crate::random;
 use crate::session::Disk;
 
 /// The console of a realm's PL011: the kernel's own.
@@ -93,7 +93,9 @@ fn linux(
             mac: network::REALM_HARDWARE,
         });
     }
-    devices.push(Device::Entropy { seed: seed()? });
+    // It is no part of the measurement.
+    let seed = random::words(&random::bytes::<32>()?);
+    devices.push(Device::Entropy { seed });
     words.extend(options.append.clone());
     let command_line = words.join(" ");
     let placed = Linux {
@@ -123,18 +125,6 @@ fn linux(
         devices,
         disks,
     })
-}
-
-/// What the realm's source of entropy starts with. It is no part of the measurement.
-fn seed() -> Result<[u64; 4], Failure> {
-    let mut bytes = [0; 32];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(|error| Failure::machine(format!("no entropy for the realm: {error}")))?;
-    let (words, _) = bytes.as_chunks();
-    Ok(std::array::from_fn(|index| {
-        u64::from_le_bytes(words[index])
-    }))
 }
 
 fn read(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
@@ -168,7 +158,7 @@ pub(crate) fn check_rim(expected: &str, found: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::refused(format!(
-        "the realm measured {found}, not {expected}: its host built something else than it was given"
+        "the host says that the realm measured {found}, not {expected}: it built something else than it was given"
     )))
 }
 

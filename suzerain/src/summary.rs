@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::evidence::Checked;
 use crate::failure::Failure;
+use crate::hex;
 use crate::options::Options;
 use crate::screen::printable;
 use crate::table::table;
@@ -27,12 +28,12 @@ pub(crate) struct Summary {
     vcpus: u64,
     /// Bytes of memory that were asked for.
     memory: u64,
-    /// The realm initial measurement in hexadecimal; empty if there was no realm.
+    /// The realm initial measurement in hexadecimal, computed from what the realm is made of; empty if it came to no realm.
     rim: String,
     /// The attestation token that the realm obtained, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
-    /// The challenge that it was given for it, in hexadecimal.
+    /// The challenge that was drawn for it, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     challenge: Option<String>,
     /// What the token says, and whether it verifies.
@@ -47,6 +48,17 @@ pub(crate) struct Summary {
     granules: GranuleReport,
     /// Seconds by phase, for the phases that were reached.
     seconds: BTreeMap<&'static str, f64>,
+}
+
+/// What is known of a realm without its host.
+#[derive(Debug)]
+pub(crate) struct Attested {
+    /// Its initial measurement in hexadecimal.
+    pub(crate) rim: String,
+    /// The challenge that was drawn for it, where one was.
+    pub(crate) challenge: Option<Vec<u8>>,
+    /// What came of verifying its token, if it has obtained one.
+    pub(crate) token: Option<Checked>,
 }
 
 /// What the command of `--exec` did.
@@ -78,7 +90,7 @@ impl Summary {
         observed: Option<&Observed>,
         durations: &Durations,
         failure: Option<&Failure>,
-        attestation: Option<Checked>,
+        attested: Option<Attested>,
         exec: Option<Exec>,
     ) -> Self {
         let report = observed.and_then(|observed| observed.report.clone());
@@ -106,14 +118,16 @@ impl Summary {
             set("realm", between(at(Phase::Created), at(Phase::Destroyed)));
             set("machine", Some(observed.duration));
         }
-        let (rim, recs, granules, token, challenge) = match report {
-            Some(report) => (
-                report.rim,
-                report.recs,
-                report.granules,
-                report.token,
-                report.challenge,
-            ),
+        let (recs, granules, token) = match report {
+            Some(report) => (report.recs, report.granules, report.token),
+            None => Default::default(),
+        };
+        let (rim, challenge, attestation) = match attested {
+            Some(Attested {
+                rim,
+                challenge,
+                token,
+            }) => (rim, challenge.map(|challenge| hex::show(&challenge)), token),
             None => Default::default(),
         };
         Self {
@@ -147,6 +161,8 @@ impl Summary {
         }
         if let Some(attestation) = &self.attestation {
             text += &format!("\n{}\n", attestation.digest());
+        } else if self.challenge.is_some() {
+            text += "\nattestation: NOT CHECKED, the realm has handed over no token\n";
         }
         if !self.recs.is_empty() {
             let heads = [

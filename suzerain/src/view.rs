@@ -327,7 +327,6 @@ mod tests {
             map: Vec::new(),
             faults: Vec::new(),
             token: None,
-            challenge: None,
         };
         (listing, details)
     }

@@ -25,14 +25,19 @@ fn hex(bytes: &[u8]) -> String {
 
 /// A token of a realm on a machine with the identity of this seed.
 fn token(seed: &[u8; 32]) -> Vec<u8> {
+    token_in(seed, Lifecycle::SECURED)
+}
+
+/// That of a machine in this state.
+fn token_in(seed: &[u8; 32], lifecycle: Lifecycle) -> Vec<u8> {
     let platform_key = development::platform_key(seed);
     let realm_key = Key::from_scalar(&[0x21; 48]).unwrap();
     let claims = PlatformClaims {
         challenge: &binding(&realm_key.public_key()),
-        implementation_id: [4; 32],
+        implementation_id: development::IMPLEMENTATION_ID,
         instance_id: instance_id(&platform_key.public_key()),
         configuration: b"public",
-        lifecycle: Lifecycle::NON_PLATFORM_DEBUG,
+        lifecycle,
         components: &[SoftwareComponent {
             kind: "RMM \u{1b}[2J",
             measurement: [8; 32],
@@ -115,7 +120,7 @@ fn a_good_token_is_verified_and_shown() {
     assert_eq!(code, 0, "{err}");
     for part in [
         "\nverified\n",
-        "non-platform debug (0x4000)",
+        "secured (0x3000)",
         "RMM \\u{1b}[2J 0.1.0",
         "the development identity, which is no secret",
         &rim,
@@ -123,12 +128,70 @@ fn a_good_token_is_verified_and_shown() {
     ] {
         assert!(out.contains(part), "{part} is not in: {out}");
     }
-    let (code, out, _) = run(&["attest", &file, "--json"]);
+    let (code, out, _) = run(&[
+        "attest",
+        &file,
+        "--challenge",
+        &challenge,
+        "--rim",
+        &rim,
+        "--json",
+    ]);
     assert_eq!(code, 0);
     let object: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(object["verified"], true);
-    assert_eq!(object["checks"][3]["result"], "not checked");
     assert_eq!(object["realm"]["initial_measurement"], rim.as_str());
+}
+
+/// Whatever the user does not give is not checked, and said not to be: never is a token verified without that.
+#[test]
+fn what_was_not_given_is_not_checked() {
+    let folder = Folder::new();
+    let file = folder.file("token", token(&development::DEFAULT_SEED));
+    let public = development::platform_key(&development::DEFAULT_SEED).public_key();
+    let key = folder.file("key", hex(&public));
+    let (challenge, rim) = (hex(&CHALLENGE), hex(&RIM));
+    let instance = hex(&instance_id(&public));
+    let implementation = hex(&development::IMPLEMENTATION_ID);
+    let challenge = ["--challenge", &challenge];
+    let rim = ["--rim", &rim];
+    let instance = ["--instance-id", &instance];
+    let implementation = ["--implementation-id", &implementation];
+    let key = ["--key", &key];
+    for (given, left) in [
+        (&[][..], &["challenge", "initial measurement"][..]),
+        (&[challenge], &["initial measurement"]),
+        (&[rim], &["challenge"]),
+        (
+            &[key, challenge, rim],
+            &["instance id", "implementation id"],
+        ),
+        (&[key, challenge, rim, instance], &["implementation id"]),
+        (&[key, challenge, rim, implementation], &["instance id"]),
+        (&[key, challenge, rim, instance, implementation], &[]),
+        (&[challenge, rim], &[]),
+    ] {
+        let arguments = [&["attest", &file], &given.concat()[..]].concat();
+        let (code, out, err) = run(&arguments);
+        let verdict = out.lines().last().unwrap();
+        if left.is_empty() {
+            assert_eq!((code, verdict), (0, "verified"), "{given:?}: {err}");
+        } else {
+            let said = format!("NOT CHECKED: {}", left.join(", "));
+            assert_eq!((code, verdict), (7, &*said), "{given:?}: {err}");
+            assert!(err.contains("not everything was checked"), "{err}");
+        }
+        let (_, out, _) = run(&[&arguments[..], &["--json"]].concat());
+        let object: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(object["verified"], left.is_empty());
+        let named = object["not_checked"].as_array().unwrap();
+        assert!(named.iter().eq(left.iter()), "{object}");
+        for check in object["checks"].as_array().unwrap() {
+            let unchecked = left.iter().any(|name| check["name"] == **name);
+            let result = if unchecked { "not checked" } else { "ok" };
+            assert_eq!(check["result"], result, "{check}");
+        }
+    }
 }
 
 #[test]
@@ -145,6 +208,9 @@ fn what_is_wrong_with_a_token_is_said() {
     let other = development::platform_key(&[1; 32]).public_key();
     let key = folder.file("key", hex(&other));
     let other_rim = "00".repeat(32);
+    let other_instance = "01".repeat(33);
+    let debugged = token_in(&development::DEFAULT_SEED, Lifecycle::NON_PLATFORM_DEBUG);
+    let debugged = folder.file("debugged", debugged);
     let no_token = folder.file("none", [0xd9, 0x01, 0x8f, 0xa0]);
     for (arguments, why) in [
         (
@@ -164,6 +230,15 @@ fn what_is_wrong_with_a_token_is_said() {
             "suzerain measure --expect a7a7",
         ),
         (&[&no_token], "there is no platform token"),
+        (&[&debugged], "is non-platform debug (0x4000)"),
+        (
+            &[&good, "--instance-id", &other_instance],
+            "the platform is another one",
+        ),
+        (
+            &[&good, "--implementation-id", &other_rim],
+            "the platform is of another kind",
+        ),
     ] {
         let (code, out, err) = run(&[&["attest"], arguments].concat());
         assert_eq!(code, 6, "{arguments:?}: {err}");
@@ -179,6 +254,8 @@ fn what_is_wrong_with_a_token_is_said() {
         &[&good, "--challenge", "xyz"],
         &[&good, "--key", &good],
         &[&good, "--identity-seed", "00"],
+        &[&good, "--instance-id", "00"],
+        &[&good, "--implementation-id", "00"],
     ] {
         let (code, _, err) = run(&[&["attest"], arguments].concat());
         assert_eq!(code, 2, "{arguments:?}: {err}");
@@ -190,9 +267,12 @@ fn another_seed_is_another_identity() {
     let folder = Folder::new();
     let seed = [0x5e; 32];
     let file = folder.file("token", hex(&token(&seed)));
-    assert_eq!(run(&["attest", &file]).0, 6);
-    assert_eq!(run(&["attest", &file, "--identity-seed", &hex(&seed)]).0, 0);
-    let status = suzerain(&["attest", &file])
+    let (challenge, rim) = (hex(&CHALLENGE), hex(&RIM));
+    let arguments = ["attest", &file, "--challenge", &challenge, "--rim", &rim];
+    assert_eq!(run(&arguments).0, 6);
+    let given = ["--identity-seed", &hex(&seed)];
+    assert_eq!(run(&[&arguments[..], &given].concat()).0, 0);
+    let status = suzerain(&arguments)
         .env("SUZERAIN_IDENTITY_SEED", hex(&seed))
         .output()
         .unwrap();
@@ -201,22 +281,22 @@ fn another_seed_is_another_identity() {
 
 #[test]
 fn the_object_of_a_run_is_taken_from_standard_input() {
-    let object = |challenge: &[u8]| {
-        let token = hex(&token(&development::DEFAULT_SEED));
-        format!(
-            "{{\"token\":\"{token}\",\"challenge\":\"{}\"}}\n",
-            hex(challenge)
-        )
-    };
+    let token = hex(&token(&development::DEFAULT_SEED));
+    // What the object says of its challenge does not count.
+    let object = format!(
+        "{{\"token\":\"{token}\",\"challenge\":\"{}\"}}\n",
+        hex(&[0; 64])
+    );
     for (challenge, code) in [(CHALLENGE, 0), ([0; 64], 6)] {
-        let mut child = suzerain(&["attest", "-"])
+        let mut child = suzerain(&["attest", "-", "--challenge", &hex(&challenge)])
+            .args(["--rim", &hex(&RIM)])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut input = child.stdin.take().unwrap();
-        input.write_all(object(&challenge).as_bytes()).unwrap();
+        input.write_all(object.as_bytes()).unwrap();
         drop(input);
         assert_eq!(child.wait().unwrap().code(), Some(code));
     }
@@ -253,6 +333,7 @@ fn a_realm_measures_what_was_said_before() {
             image: &image,
             time_limit_ms: 60_000,
             slice_us: Config::DEFAULT_SLICE_US,
+            challenge: [0; 8],
         };
         let report = machine.run_demo(&options, &Silent);
         assert_eq!(report.outcome, Outcome::Ok, "{:?}", report.error);

@@ -10,9 +10,9 @@ pub const ADDRESS: u64 = 0x6400_0000;
 /// First word: "SUZLNCH1" in memory order.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"SUZLNCH1");
 /// Second word.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 /// Number of words that are used.
-pub const WORDS: usize = 10;
+pub const WORDS: usize = 18;
 
 /// What the hypervisor is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +33,15 @@ pub struct Launch {
     pub time_limit_ms: u64,
     /// SVE vector length in bits; 0 for none.
     pub sve_bits: u64,
+    /// What the realm is given when it asks for a challenge, as RSI_ATTESTATION_TOKEN_INIT takes it.
+    pub challenge: [u64; 8],
 }
 
 impl Launch {
     /// The words of the bundle's first page.
     #[must_use]
     pub const fn words(&self) -> [u64; WORDS] {
+        let [c0, c1, c2, c3, c4, c5, c6, c7] = self.challenge;
         [
             MAGIC,
             VERSION,
@@ -50,6 +53,14 @@ impl Launch {
             self.flags,
             self.time_limit_ms,
             self.sve_bits,
+            c0,
+            c1,
+            c2,
+            c3,
+            c4,
+            c5,
+            c6,
+            c7,
         ]
     }
 
@@ -68,6 +79,10 @@ impl Launch {
             flags: words[7],
             time_limit_ms: words[8],
             sve_bits: words[9],
+            challenge: [
+                words[10], words[11], words[12], words[13], words[14], words[15], words[16],
+                words[17],
+            ],
         })
     }
 
@@ -100,6 +115,7 @@ mod tests {
             flags: 0,
             time_limit_ms: 60_000,
             sve_bits: 0,
+            challenge: [1, 2, 3, 4, 5, 6, 7, 8],
         };
         assert_eq!(Launch::read(&launch.words()), Some(launch));
         let mut other = launch.words();

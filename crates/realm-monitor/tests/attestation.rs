@@ -216,8 +216,9 @@ fn check(token: &[u8], challenge: [u64; 8]) -> Evidence {
         .flat_map(|word| word.to_le_bytes())
         .collect();
     let expected = Expected {
-        platform_key: &PublicKey::from_point(&cpak().public_key()).unwrap(),
+        platform_key: Some(&PublicKey::from_point(&cpak().public_key()).unwrap()),
         challenge: Some(&challenge),
+        ..Expected::default()
     };
     verify(token, &expected).unwrap()
 }

@@ -9,6 +9,9 @@ use sha2::{Digest, Sha384};
 
 use crate::sign::{Key, PRIVATE_KEY_SIZE};
 
+/// Which kind of platform has such an identity: the implementation id in its tokens.
+pub const IMPLEMENTATION_ID: [u8; 32] = *b"suzerain root monitor, emulated.";
+
 /// Size of a seed in bytes.
 pub const SEED_SIZE: usize = 32;
 

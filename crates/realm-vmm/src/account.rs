@@ -158,13 +158,12 @@ impl<T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'_, T, M, C> {
             outcome: Outcome::Error,
             error: Some("the realm never ran".to_string()),
         });
-        let (token, challenge) = self.attestation.lock().report();
+        let token = self.attestation.lock().token();
         Report {
             outcome: end.outcome,
             error: end.error,
             rim: self.rim.clone(),
             token,
-            challenge,
             recs: self.recs(),
             granules,
         }

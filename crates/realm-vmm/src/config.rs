@@ -36,6 +36,9 @@ pub struct Config<'a> {
     pub time_limit_ms: u64,
     /// How long a vCPU runs before another one gets the PE, in microseconds.
     pub slice_us: u64,
+    /// What the realm is given when it asks for a challenge, as RSI_ATTESTATION_TOKEN_INIT takes it. Whoever wants to believe the token
+    /// draws it, and the host passes it on.
+    pub challenge: [u64; 8],
 }
 
 impl<'a> Config<'a> {
@@ -63,6 +66,7 @@ impl<'a> Config<'a> {
             lines: true,
             time_limit_ms: 0,
             slice_us: Self::DEFAULT_SLICE_US,
+            challenge: [0; 8],
         }
     }
 }

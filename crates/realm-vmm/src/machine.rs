@@ -85,7 +85,6 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                 error: Some(error),
                 rim: String::new(),
                 token: None,
-                challenge: None,
                 recs: Vec::new(),
                 granules: granules(host),
             };
@@ -123,7 +122,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             schedule: Mutex::new(Schedule::new(config.vcpus)),
             idle: Arc::default(),
             end: Mutex::new(None),
-            attestation: Mutex::new(Attestation::new(pe.counter())),
+            attestation: Mutex::new(Attestation::new(config.challenge)),
             stopped: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             started: AtomicU64::new(0),

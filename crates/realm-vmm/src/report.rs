@@ -112,9 +112,6 @@ pub struct Report {
     /// The CCA attestation token that the realm handed to the host, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// The challenge that the host gave the realm for that token: 64 bytes, in hexadecimal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub challenge: Option<String>,
     /// The RECs by index.
     pub recs: Vec<RecReport>,
     /// The granule account.
@@ -172,7 +169,6 @@ mod tests {
             error: Some("why".to_string()),
             rim: "ab".to_string(),
             token: None,
-            challenge: None,
             recs: alloc::vec![RecReport {
                 index: 1,
                 mpidr: 1,

@@ -20,8 +20,6 @@ const CURVE_P384: u64 = 0;
 /// Size in bytes of the largest challenge.
 const CHALLENGE_MAX: usize = 64;
 
-/// Which kind of platform this is, as its tokens say.
-pub const IMPLEMENTATION_ID: [u8; 32] = *b"suzerain root monitor, emulated.";
 /// Where tokens of this platform are verified, as they say: nobody offers that as a service.
 pub const VERIFICATION_SERVICE: &str = "offline";
 
@@ -133,7 +131,7 @@ impl Token {
         let key = development::platform_key(&identity.platform.seed);
         let claims = PlatformClaims {
             challenge,
-            implementation_id: IMPLEMENTATION_ID,
+            implementation_id: development::IMPLEMENTATION_ID,
             instance_id: instance_id(&key.public_key()),
             configuration: identity.platform.label(),
             lifecycle: Lifecycle::SECURED,

@@ -5,8 +5,9 @@ mod common;
 use cca_abi::firmware::PlatformIdentity;
 use common::{Recorder, SHARED, cold, realm, status};
 use realm_token::development;
+use realm_token::development::IMPLEMENTATION_ID;
 use realm_token::sign::digest_to_sign;
-use root_monitor::attestation::{IMPLEMENTATION_ID, Identity};
+use root_monitor::attestation::Identity;
 use root_monitor::{Action, RootMonitor};
 use std::sync::atomic::Ordering::Relaxed;
 

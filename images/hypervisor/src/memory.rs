@@ -26,6 +26,7 @@ const DEMO: Launch = Launch {
     flags: 0,
     time_limit_ms: 60_000,
     sve_bits: 0,
+    challenge: [0; 8],
 };
 
 static DEMO_IMAGE: &[u8] = include_bytes!(env!(

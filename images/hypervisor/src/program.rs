@@ -80,6 +80,7 @@ fn host(device_tree: Option<&'static [u8]>) -> Result<Option<Report>, Box<Report
         page_size,
         time_limit_ms,
         sve_bits,
+        challenge,
         ..
     } = memory.launch;
     let page_size = PageSize::from_bytes(page_size).ok_or_else(|| {
@@ -104,6 +105,7 @@ fn host(device_tree: Option<&'static [u8]>) -> Result<Option<Report>, Box<Report
         vcpus: usize::try_from(vcpus).unwrap_or(usize::MAX),
         sve_bits: u32::try_from(sve_bits).unwrap_or(u32::MAX),
         time_limit_ms,
+        challenge,
         ..Config::raw(size, &segments)
     };
     let pes = board.pes.len().min(MAX_PES);
@@ -147,7 +149,6 @@ fn failed(why: String) -> Box<Report> {
         error: Some(why),
         rim: String::new(),
         token: None,
-        challenge: None,
         recs: Vec::new(),
         granules: GranuleReport::default(),
     };

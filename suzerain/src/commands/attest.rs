@@ -1,21 +1,16 @@
 //! `suzerain attest`.
 
-use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use realm_token::verify::PublicKey;
 
 use super::Which;
 use crate::evidence::{Checked, Trust};
 use crate::failure::{self, Failure};
 use crate::keeper::{Client, Place};
+use crate::key::Identity;
 use crate::screen::Screen;
-use crate::{hex, key};
-
-/// The most that is read of a token file: a token has one granule, a run's JSON object a few of them.
-const MAX_FILE: u64 = 4 << 20;
+use crate::{file, hex};
 
 #[derive(Args, Debug)]
 #[command(after_help = failure::HELP)]
@@ -37,7 +32,15 @@ pub(crate) struct Attest {
     #[arg(long, value_name = "HEX")]
     pub(crate) identity_seed: Option<String>,
 
-    /// The realm initial measurement that the realm must have
+    /// The instance id of the platform that has the key, 33 bytes [default: that of the development identity]
+    #[arg(long, value_name = "HEX")]
+    pub(crate) instance_id: Option<String>,
+
+    /// The implementation id of platforms of its kind, 32 bytes [default: that of the development identity]
+    #[arg(long, value_name = "HEX")]
+    pub(crate) implementation_id: Option<String>,
+
+    /// The realm initial measurement that the realm must have; `suzerain measure` computes it
     #[arg(long, value_name = "HEX")]
     pub(crate) rim: Option<String>,
 
@@ -61,7 +64,9 @@ pub(crate) fn run(arguments: &Attest) -> u8 {
             } else {
                 checked.table()
             });
-            checked.failure()
+            let left = checked.not_checked();
+            let incomplete = (!left.is_empty()).then(|| Failure::incomplete(left));
+            checked.failure().or(incomplete)
         }
         Err(failure) => Some(failure),
     };
@@ -82,36 +87,38 @@ fn attest(arguments: &Attest) -> Result<Checked, Failure> {
     let challenge = option("--challenge", &arguments.challenge)?;
     let rim = option("--rim", &arguments.rim)?;
     let seed = option("--identity-seed", &arguments.identity_seed)?;
-    let (key, whose) = match &arguments.key {
-        Some(path) => (read_key(path)?, path.display().to_string()),
-        None => key::development(seed.as_deref())?,
+    let mut identity = match &arguments.key {
+        Some(path) => Identity::of_key(path)?,
+        None => Identity::development(seed.as_deref())?,
     };
+    if let Some(id) = option("--instance-id", &arguments.instance_id)? {
+        identity.instance_id = Some(sized("--instance-id", &id)?);
+    }
+    if let Some(id) = option("--implementation-id", &arguments.implementation_id)? {
+        identity.implementation_id = Some(sized("--implementation-id", &id)?);
+    }
     let token = Token::find(arguments)?;
     let trust = Trust {
-        key,
-        whose,
+        identity,
         challenge: challenge.or(token.challenge),
         rim: rim.or(token.rim),
     };
     Checked::new(&token.bytes, &trust)
 }
 
-fn read_key(path: &Path) -> Result<PublicKey, Failure> {
-    let shown = path.display();
-    let bytes = read(path)?;
-    key::parse(&bytes).ok_or_else(|| {
-        Failure::input(format!(
-            "{shown} is no public key on P-384 or P-256 (PEM, DER, JWK or an uncompressed point)"
-        ))
-    })
+fn sized<const N: usize>(name: &str, bytes: &[u8]) -> Result<[u8; N], Failure> {
+    let size = bytes.len();
+    bytes
+        .try_into()
+        .map_err(|_| Failure::input(format!("{name} has {size} bytes, not {N}")))
 }
 
-/// A token as somebody kept it.
+/// A token, and what this tool knows of its realm: nothing of a file, whoever made that.
 struct Token {
     bytes: Vec<u8>,
-    /// The challenge that was kept with it.
+    /// The challenge that was drawn for the realm.
     challenge: Option<Vec<u8>>,
-    /// What the realm's host computed that it must have measured.
+    /// What was computed from what the realm was made of.
     rim: Option<Vec<u8>>,
 }
 
@@ -124,7 +131,7 @@ impl Token {
         let client = place.and_then(|place| Client::try_connect(&place));
         match (name, client) {
             (Some(name), Some(client)) => Self::of_realm(name, client),
-            _ => Self::read(path),
+            _ => Self::of_file(path),
         }
     }
 
@@ -142,18 +149,26 @@ impl Token {
                  `attest HEX`, and give what it prints to `suzerain attest -`"
             ))
         })?;
+        let drawn = client.drawn(realm)?;
         Ok(Self {
             bytes: bytes(&token)?,
-            challenge: details.challenge.as_deref().map(bytes).transpose()?,
-            rim: Some(bytes(&details.rim)?),
+            challenge: Some(bytes(&drawn.challenge)?),
+            rim: Some(bytes(&drawn.rim)?),
         })
     }
 
-    fn read(path: &Path) -> Result<Self, Failure> {
-        Self::parse(read(path)?).map_err(|why| Failure::input(format!("{}: {why}", path.display())))
+    fn of_file(path: &Path) -> Result<Self, Failure> {
+        let bytes = Self::parse(file::read(path)?)
+            .map_err(|why| Failure::input(format!("{}: {why}", path.display())))?;
+        Ok(Self {
+            bytes,
+            challenge: None,
+            rim: None,
+        })
     }
 
-    fn parse(bytes: Vec<u8>) -> Result<Self, String> {
+    /// The token in what a file has. Nothing else in the file is believed.
+    fn parse(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
         if bytes.trim_ascii().is_empty() {
             return Err("there is nothing in it".to_owned());
         }
@@ -161,31 +176,12 @@ impl Token {
         if text.starts_with('{') {
             let object: serde_json::Value = serde_json::from_str(text)
                 .map_err(|error| format!("not a JSON object: {error}"))?;
-            let member = |name| object[name].as_str().map(hex::parse).transpose();
-            return Ok(Self {
-                bytes: member("token")?.ok_or("the JSON object has no token")?,
-                challenge: member("challenge")?,
-                rim: None,
-            });
+            let token = object["token"].as_str().map(hex::parse).transpose()?;
+            return token.ok_or_else(|| "the JSON object has no token".to_owned());
         }
         let digits: String = text.split_whitespace().collect();
-        Ok(Self {
-            bytes: hex::parse(&digits).unwrap_or(bytes),
-            challenge: None,
-            rim: None,
-        })
+        Ok(hex::parse(&digits).unwrap_or(bytes))
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let result = if path == Path::new("-") {
-        io::stdin().lock().take(MAX_FILE).read_to_end(&mut bytes)
-    } else {
-        fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
-    };
-    result.map_err(|error| Failure::input(format!("cannot read {}: {error}", path.display())))?;
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -200,15 +196,8 @@ mod tests {
             b" D901\n8f \n",
             b"{\"outcome\":\"ok\",\"token\":\"d9018f\"}\n",
         ] {
-            let token = Token::parse(kept.to_vec()).unwrap();
-            assert_eq!(token.bytes, [0xd9, 0x01, 0x8f]);
-            assert_eq!(token.challenge, None);
+            assert_eq!(Token::parse(kept.to_vec()).unwrap(), [0xd9, 0x01, 0x8f]);
         }
-        let with = b"{\"token\":\"d9\",\"challenge\":\"0102\"}";
-        assert_eq!(
-            Token::parse(with.to_vec()).unwrap().challenge.unwrap(),
-            [1, 2]
-        );
         for wrong in [&b"  \n"[..], b"{}", b"{\"token\":\"x\"}", b"{"] {
             assert!(Token::parse(wrong.to_vec()).is_err());
         }

@@ -10,6 +10,7 @@ use crate::failure::{self, Failure};
 use crate::keeper::{Backing, DiskFile};
 use crate::options::RealmOptions;
 use crate::prepare::{self, Wanted};
+use crate::random::CHALLENGE;
 use crate::screen::Screen;
 use crate::source;
 
@@ -87,7 +88,8 @@ fn create(options: &Create, screen: &Screen) -> Result<(), Failure> {
         None => Vec::new(),
     };
     let network = options.options.network();
-    let spec = blueprint.spec(options.timeout.saturating_mul(1000));
+    // The process that keeps the machine draws the challenge, which it has to know when the token is verified.
+    let spec = blueprint.spec(options.timeout.saturating_mul(1000), [0; CHALLENGE]);
     let total = blueprint.length();
     screen.step("loading the realm");
     let mut progress = |over: u64| screen.detail(&format!("{} %", over * 100 / total.max(1)));
@@ -95,7 +97,13 @@ fn create(options: &Create, screen: &Screen) -> Result<(), Failure> {
     // The process that keeps the machine opens the disks itself.
     drop(blueprint.disks);
     let backing = Backing { disks, network };
-    let (realm, rim) = client.create(name, spec, backing, &contents, &mut progress)?;
+    let (realm, rim) = client.create(
+        name,
+        (spec, expected.clone()),
+        backing,
+        &contents,
+        &mut progress,
+    )?;
     source::check_rim(&expected, &rim)?;
     screen.clear();
     screen.out(&match options.json {

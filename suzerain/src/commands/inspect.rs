@@ -77,9 +77,9 @@ fn tables(details: &Details, columns: Option<usize>) -> String {
         };
         line("fault", &format!("{name}: {}; {state}", fault.fault));
     }
-    let token = match (&details.token, &details.challenge) {
-        (Some(_), _) => "handed over; `suzerain attest` verifies it",
-        (None, _) => "none handed over",
+    let token = match &details.token {
+        Some(_) => "handed over; `suzerain attest` verifies it",
+        None => "none handed over",
     };
     line("token", token);
     let heads = [

@@ -16,11 +16,12 @@ use crate::network::Doors;
 use crate::options::Options;
 use crate::prepare::Parts;
 use crate::qemu::Shape;
+use crate::random::CHALLENGE;
 use crate::screen::{Screen, printable};
 use crate::session::boot::Booted;
 use crate::session::{Session, Sink};
 use crate::source::{self, ERRORS, KERNEL, OUTPUT, STATUS};
-use crate::summary::{Durations, Exec, Summary};
+use crate::summary::{Attested, Durations, Exec, Summary};
 use crate::terminal::{self, Raw, Typed};
 use crate::watch::Observed;
 
@@ -50,7 +51,19 @@ pub(super) fn run(options: &Options) -> u8 {
     let failure = result.as_ref().err();
     let exec = seen.output.filter(|_| options.realm.exec.is_some());
     let exec = exec.map(|output| output.exec());
-    let summary = Summary::new(options, observed.as_ref(), &durations, failure, None, exec);
+    let attested = seen.rim.map(|rim| Attested {
+        rim,
+        challenge: None,
+        token: None,
+    });
+    let summary = Summary::new(
+        options,
+        observed.as_ref(),
+        &durations,
+        failure,
+        attested,
+        exec,
+    );
     if options.json {
         screen.out(&summary.json());
     } else if options.realm.exec.is_none() && observed.is_some() {
@@ -69,6 +82,8 @@ struct Seen {
     phases: Vec<(Phase, Duration)>,
     report: Option<realm_vmm::report::Report>,
     output: Option<Output>,
+    /// The measurement that was computed, once the host has said the same.
+    rim: Option<String>,
 }
 
 impl Seen {
@@ -121,13 +136,14 @@ fn realm(
 ) -> Result<u8, Failure> {
     screen.step("loading the realm");
     let limit = options.host_limit().map_or(0, |limit| limit.as_millis());
-    let spec = blueprint.spec(u64::try_from(limit).unwrap_or(u64::MAX));
+    let spec = blueprint.spec(u64::try_from(limit).unwrap_or(u64::MAX), [0; CHALLENGE]);
     let realm = session.create(NAME, spec)?;
     let total = blueprint.length().max(1);
     session.upload(realm, &blueprint.contents, &mut |over| {
         screen.detail(&format!("{} %", over * 100 / total));
     })?;
     source::check_rim(&expected, &session.activate(realm)?)?;
+    seen.rim = Some(expected);
     for (index, disk) in blueprint.disks.into_iter().enumerate() {
         session.add_disk(realm, u8::try_from(index).unwrap_or(u8::MAX), disk);
     }

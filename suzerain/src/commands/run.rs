@@ -9,16 +9,17 @@ use xtask::Progress;
 use super::{conclude, linux};
 use crate::blueprint::Blueprint;
 use crate::bundle::Launch;
-use crate::evidence;
+use crate::evidence::{Checked, Trust};
 use crate::failure::Failure;
-use crate::model;
+use crate::key::Identity;
 use crate::options::{self, Machine, Options};
 use crate::prepare::{self, Parts, Wanted};
 use crate::qemu::{self, Shape};
+use crate::random::{self, CHALLENGE};
 use crate::screen::Screen;
-use crate::source;
-use crate::summary::{Durations, Summary};
+use crate::summary::{Attested, Durations, Summary};
 use crate::watch::{self, Observed};
+use crate::{hex, model, source};
 
 /// Runs a realm to its end and returns the exit code.
 pub(crate) fn run(options: &Options) -> u8 {
@@ -32,8 +33,15 @@ fn raw(options: &Options) -> u8 {
     let started = Instant::now();
     let screen = Screen::new(options.json, options.verbose);
     let mut durations = Durations::default();
+    let mut drawn = None;
     let (observed, result) = match begin(options, &mut durations, &screen) {
-        Ok((parts, blueprint)) => on_machine(options, &parts, &blueprint, &screen),
+        Ok((parts, blueprint)) => match Trusted::new(options, &blueprint) {
+            Ok(trusted) => {
+                let trusted = drawn.insert(trusted);
+                on_machine(options, &parts, &blueprint, trusted, &screen)
+            }
+            Err(failure) => (None, Err(failure)),
+        },
         Err(failure) => (None, Err(failure)),
     };
     screen.clear();
@@ -41,15 +49,13 @@ fn raw(options: &Options) -> u8 {
     let report = observed
         .as_ref()
         .and_then(|observed| observed.report.as_ref());
-    let (attestation, result) = match (result, report.and_then(evidence::of_report)) {
-        (result, None) => (None, result),
-        (Ok(()), Some(Err(failure))) => (None, Err(failure)),
-        (Err(failure), Some(Err(_))) => (None, Err(failure)),
-        (result, Some(Ok(checked))) => {
-            // Firmware of the user's own has an identity of its own: then the tool only says what it saw.
-            let refused = checked.failure().filter(|_| options.firmware.is_none());
-            let result = result.and_then(|()| refused.map_or(Ok(()), Err));
-            (Some(checked), result)
+    let checked = drawn.as_ref().zip(report);
+    let (attestation, result) = match checked.map(|(trusted, report)| trusted.check(report)) {
+        None => (None, result),
+        Some(Err(failure)) => (None, result.and(Err(failure))),
+        Some(Ok(attestation)) => {
+            let refused = attestation.as_ref().and_then(Checked::failure);
+            (attestation, result.and(refused.map_or(Ok(()), Err)))
         }
     };
     let failure = result.err();
@@ -58,7 +64,11 @@ fn raw(options: &Options) -> u8 {
         observed.as_ref(),
         &durations,
         failure.as_ref(),
-        attestation,
+        drawn.map(|trusted| Attested {
+            rim: trusted.rim,
+            challenge: Some(trusted.challenge.to_vec()),
+            token: attestation,
+        }),
         None,
     );
     if options.json {
@@ -67,6 +77,44 @@ fn raw(options: &Options) -> u8 {
         screen.out(&summary.tables());
     }
     conclude(failure.map_or(Ok(()), Err), &screen)
+}
+
+/// What is known of a realm before there is one, and without asking its host.
+struct Trusted {
+    /// What the realm is to have signed.
+    challenge: [u8; CHALLENGE],
+    /// Its initial measurement in hexadecimal, computed from what it is made of.
+    rim: String,
+    /// Whose platform must have signed its token.
+    identity: Identity,
+}
+
+impl Trusted {
+    fn new(options: &Options, blueprint: &Blueprint) -> Result<Self, Failure> {
+        Ok(Self {
+            challenge: random::bytes()?,
+            rim: blueprint.rim()?,
+            identity: match &options.key {
+                Some(path) => Identity::of_key(path)?,
+                None => Identity::development(None)?,
+            },
+        })
+    }
+
+    /// Verifies the token in the host's report, if there is one. Of the rest of the report, nothing counts.
+    fn check(&self, report: &Report) -> Result<Option<Checked>, Failure> {
+        let Some(token) = &report.token else {
+            return Ok(None);
+        };
+        let token = hex::parse(token)
+            .map_err(|why| Failure::refused(format!("the token in the host's report is {why}")))?;
+        let trust = Trust {
+            identity: self.identity.clone(),
+            challenge: Some(self.challenge.to_vec()),
+            rim: hex::parse(&self.rim).ok(),
+        };
+        Checked::new(&token, &trust).map(Some)
+    }
 }
 
 /// Everything that is needed to run the realm.
@@ -97,6 +145,7 @@ fn on_machine(
     options: &Options,
     parts: &Parts,
     blueprint: &Blueprint,
+    trusted: &Trusted,
     screen: &Screen,
 ) -> (Option<Observed>, Result<(), Failure>) {
     screen.step("booting");
@@ -110,6 +159,7 @@ fn on_machine(
         limit: options.host_limit(),
         sve_bits: blueprint.sve_bits,
         image,
+        challenge: trusted.challenge,
         flags: 0,
     };
     let started: Result<Box<dyn watch::Machine>, Failure> = match (options.machine, &parts.qemu) {
@@ -122,9 +172,8 @@ fn on_machine(
                 .map(|machine| Box::new(machine) as _)
         }
         (Machine::Qemu, None) => Err(Failure::machine("no emulator was looked for")),
-        (Machine::Model, _) => {
-            model::start(options, image.to_vec()).map(|machine| Box::new(machine) as _)
-        }
+        (Machine::Model, _) => model::start(options, image.to_vec(), trusted.challenge)
+            .map(|machine| Box::new(machine) as _),
     };
     let mut machine = match started {
         Ok(machine) => machine,
@@ -133,6 +182,10 @@ fn on_machine(
     let (observed, result) = watch::watch(machine.as_mut(), limit, screen);
     drop(machine);
     let result = result.and_then(|()| verdict(options, observed.report.as_ref()));
+    let result = result.and_then(|()| {
+        let said = observed.report.as_ref().map(|report| report.rim.as_str());
+        source::check_rim(&trusted.rim, said.unwrap_or_default())
+    });
     (Some(observed), result)
 }
 

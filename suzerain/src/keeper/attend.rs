@@ -11,9 +11,11 @@ use realm_vmm::control::message::{Answer, Call, Spec};
 use realm_vmm::control::{Frame, Kind};
 
 use super::keep::Keeper;
-use super::protocol::{Ask, Backing, Reply, Said, Wire, parse};
+use super::protocol::{Ask, Backing, Drawn, Reply, Said, Wire, parse};
 use crate::failure::Failure;
+use crate::hex;
 use crate::network::Plan;
+use crate::random::{self, CHALLENGE};
 use crate::session::{Disk, Session};
 
 /// How often a console looks whether its reader is still there.
@@ -36,25 +38,28 @@ fn converse(keeper: &Keeper, wire: &mut Wire) -> io::Result<()> {
                 rmi: hello.rmi,
             }),
             Ask::Call { call } => keeper.machine().and_then(|(session, _)| {
-                let answer = carry_out(&session, call)?;
+                let answer = carry_out(keeper, &session, call)?;
                 Ok(Said::Answer { answer })
             }),
             Ask::Create {
                 name,
                 spec,
                 backing,
-            } => match begin(keeper, &name, spec, &backing) {
+                rim,
+            } => match begin(keeper, &name, (spec, rim), &backing) {
                 Ok((session, realm)) => {
                     let created = Reply::Ok(Said::Created { realm });
                     wire.say(Kind::Reply, &created)?;
                     let made = fill(&session, realm, wire);
                     if !matches!(made, Ok(Ok(_))) {
                         session.abandon(realm);
+                        keeper.forget(realm);
                     }
                     made?.map(|rim| Said::Activated { rim })
                 }
                 Err(failure) => Err(failure),
             },
+            Ask::Drawn { realm } => keeper.drawn(realm).map(Said::Drawn),
             Ask::Activate => Err(Failure::machine("there is no realm to activate")),
             Ask::Console {
                 realm,
@@ -81,10 +86,11 @@ fn converse(keeper: &Keeper, wire: &mut Wire) -> io::Result<()> {
 }
 
 /// A call of the host; one that removes a realm also makes this process forget it.
-fn carry_out(session: &Session, call: Call) -> Result<Answer, Failure> {
+fn carry_out(keeper: &Keeper, session: &Session, call: Call) -> Result<Answer, Failure> {
     match call {
         Call::Remove { realm } => {
             let report = Box::new(session.remove(realm)?);
+            keeper.forget(realm);
             Ok(Answer::Removed { report })
         }
         Call::Shutdown => Err(Failure::input("`suzerain down` ends the machine")),
@@ -95,7 +101,7 @@ fn carry_out(session: &Session, call: Call) -> Result<Answer, Failure> {
 fn begin(
     keeper: &Keeper,
     name: &str,
-    spec: Spec,
+    (mut spec, rim): (Spec, String),
     backing: &Backing,
 ) -> Result<(Session, u32), Failure> {
     let (session, _) = keeper.machine()?;
@@ -116,7 +122,11 @@ fn begin(
             "there is a realm `{name}` already; choose another name, or `suzerain rm {name}` first"
         )));
     }
+    let challenge = random::bytes::<CHALLENGE>()?;
+    spec.challenge = random::words(&challenge);
     let realm = session.create(name, spec)?;
+    let challenge = hex::show(&challenge);
+    keeper.remember(realm, Drawn { challenge, rim });
     for (index, disk) in disks.into_iter().enumerate() {
         session.add_disk(realm, u8::try_from(index).unwrap_or(u8::MAX), disk);
     }
@@ -124,6 +134,7 @@ fn begin(
         && let Err(failure) = session.add_network(realm, doors)
     {
         session.abandon(realm);
+        keeper.forget(realm);
         return Err(failure);
     }
     Ok((session, realm))

@@ -11,7 +11,7 @@ use realm_vmm::control::message::{Answer, Call, Details, Spec, Status};
 use realm_vmm::report::{Outcome, Report};
 
 use super::place::Place;
-use super::protocol::{Ask, Backing, Reply, Said, Wire, parse};
+use super::protocol::{Ask, Backing, Drawn, Reply, Said, Wire, parse};
 use crate::blueprint::Contents;
 use crate::failure::Failure;
 use crate::session::{Hello, Listing};
@@ -180,6 +180,18 @@ impl Client {
         }
     }
 
+    /// What the token of a realm is compared with.
+    ///
+    /// # Errors
+    ///
+    /// When there is no realm of that number.
+    pub(crate) fn drawn(&mut self, realm: u32) -> Result<Drawn, Failure> {
+        match self.ask(&Ask::Drawn { realm })? {
+            Said::Drawn(drawn) => Ok(drawn),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Takes a realm apart.
     ///
     /// # Errors
@@ -200,7 +212,7 @@ impl Client {
     pub(crate) fn create(
         &mut self,
         name: &str,
-        spec: Spec,
+        (spec, rim): (Spec, String),
         backing: Backing,
         contents: &[Contents],
         progress: &mut dyn FnMut(u64),
@@ -210,6 +222,7 @@ impl Client {
             name,
             spec,
             backing,
+            rim,
         })? {
             Said::Created { realm } => realm,
             other => return Err(unexpected(&other)),

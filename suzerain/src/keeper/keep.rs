@@ -1,5 +1,6 @@
 //! The process that keeps a machine.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use xtask::qemu::Qemu;
 
 use super::attend;
 use super::place::Place;
+use super::protocol::Drawn;
 use crate::failure::Failure;
 use crate::options::{Machine, PageSize};
 use crate::prepare::Parts;
@@ -54,6 +56,8 @@ pub(super) struct Keeper {
     changed: Condvar,
     /// Names are given one after another.
     pub(super) naming: Mutex<()>,
+    /// What the tokens of realms are compared with.
+    drawn: Mutex<BTreeMap<u32, Drawn>>,
     /// Commands that are being attended to.
     pub(super) attending: AtomicUsize,
 }
@@ -107,6 +111,29 @@ impl Keeper {
         }
     }
 
+    /// What the token of a realm is compared with.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such realm.
+    pub(super) fn drawn(&self, realm: u32) -> Result<Drawn, Failure> {
+        let drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = drawn.get(&realm).cloned();
+        found.ok_or_else(|| Failure::input(format!("there is no realm {realm}")))
+    }
+
+    /// Keeps that for as long as there is the realm.
+    pub(super) fn remember(&self, realm: u32, what: Drawn) {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        drawn.insert(realm, what);
+    }
+
+    /// There is that realm no more.
+    pub(super) fn forget(&self, realm: u32) {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        drawn.remove(&realm);
+    }
+
     fn set(&self, phase: &mut Phase, to: Phase) {
         *phase = to;
         self.changed.notify_all();
@@ -155,6 +182,7 @@ fn keep(options: &Keep, screen: &Screen) -> Result<(), Failure> {
         phase: Mutex::new(Phase::Booting),
         changed: Condvar::new(),
         naming: Mutex::new(()),
+        drawn: Mutex::default(),
         attending: AtomicUsize::new(0),
     });
     let attending = keeper.clone();

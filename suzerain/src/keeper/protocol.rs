@@ -31,6 +31,13 @@ pub(super) enum Ask {
         spec: Spec,
         /// What stands behind its devices.
         backing: Backing,
+        /// Its initial measurement in hexadecimal, computed from what it is made of.
+        rim: String,
+    },
+    /// What is known of a realm without its host: [`Said::Drawn`].
+    Drawn {
+        /// Which realm.
+        realm: u32,
     },
     /// To complete it: [`Said::Activated`].
     Activate,
@@ -47,6 +54,15 @@ pub(super) enum Ask {
     },
     /// The end of the machine: [`Said::Done`] once it has ended.
     Down,
+}
+
+/// What a realm's token is compared with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Drawn {
+    /// The challenge that was drawn for the realm, in hexadecimal.
+    pub(crate) challenge: String,
+    /// What was computed from what it is made of, in hexadecimal.
+    pub(crate) rim: String,
 }
 
 /// What stands behind a realm's devices, and is in the hands of the process that keeps the machine.
@@ -107,6 +123,8 @@ pub(super) enum Said {
         /// Its number.
         realm: u32,
     },
+    /// What is known of a realm without its host.
+    Drawn(Drawn),
     /// It is complete.
     Activated {
         /// Its initial measurement in hexadecimal.

@@ -32,7 +32,7 @@ fn with<T: Send>(
 #[test]
 fn a_realm_is_made_and_runs_to_its_end() {
     let blueprint = Blueprint::raw(2, 1 << 20, 0, vec![7; 2 * PIECE + 100]);
-    let spec = blueprint.spec(500);
+    let spec = blueprint.spec(500, [7; 64]);
     let wanted = spec.clone();
     let script = move |host: &mut Host| {
         host.hello();

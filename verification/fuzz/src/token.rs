@@ -53,8 +53,9 @@ const CHALLENGE: [u8; 64] = [0xC1; 64];
 
 fn expected(platform_key: &PublicKey) -> Expected<'_> {
     Expected {
-        platform_key,
+        platform_key: Some(platform_key),
         challenge: Some(&CHALLENGE),
+        ..Expected::default()
     }
 }
 
@@ -168,7 +169,10 @@ fn platform_token(hand: &mut Hand<'_>, key: Option<&Key>) -> Vec<u8> {
         implementation_id: [hand.byte(); 32],
         instance_id: instance_id(&KEYS.platform.public_key()),
         configuration: &vec![hand.byte(); hand.below(256)],
-        lifecycle: Lifecycle(hand.pick(&[0x3000, 0x4000, 0x0001, 0x60FF])),
+        lifecycle: match key {
+            Some(_) => Lifecycle::SECURED,
+            None => Lifecycle(hand.pick(&[0x3000, 0x4000, 0x0001, 0x60FF])),
+        },
         components: &vec![component; 1 + hand.below(4)],
         verification_service: &service,
     };

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use cca_abi::firmware::SEED_SIZE;
+use cca_abi::firmware::{PlatformIdentity, SEED_SIZE};
 use realm_token::development;
 use serde_json::Value;
 use xtask::child::{self, Finished};
-use xtask::images::STRICT_FIRMWARE;
+use xtask::firmware;
+use xtask::images::{REALM_MONITOR, ROOT_MONITOR, STRICT_FIRMWARE};
 use xtask::workspace::Workspace;
 
 use super::host::cargo;
@@ -93,6 +94,10 @@ pub(crate) fn runs(workspace: &Workspace, depth: Depth) -> Vec<Case> {
         let result = tool.attested(machine);
         cases.push(Case::new(format!("attestation on {machine}"), result));
     }
+    cases.push(Case::new(
+        "firmware of another identity",
+        tool.of_another_identity(workspace),
+    ));
     if all {
         cases.extend(tool.guests());
     }
@@ -208,7 +213,7 @@ impl Tool {
         check(
             object["attestation"]["verified"] == true
                 && checks.is_some_and(|checks| {
-                    checks.len() == 5 && checks.iter().all(|check| check["result"] == "ok")
+                    checks.len() == 8 && checks.iter().all(|check| check["result"] == "ok")
                 }),
             "the realm's token does not verify",
         )?;
@@ -308,6 +313,40 @@ impl Tool {
             }
         }
         Ok(())
+    }
+
+    /// A token of firmware with another seed is genuine, and not of the platform that the tool trusts unless it is told so.
+    fn of_another_identity(&self, workspace: &Workspace) -> Result<(), String> {
+        const SEED: [u8; SEED_SIZE] = [7; SEED_SIZE];
+        let read = |name: &str| {
+            let path = workspace.images().join(name);
+            fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let (root, realm) = (read(ROOT_MONITOR.file)?, read(REALM_MONITOR.file)?);
+        let identity = PlatformIdentity::new(SEED, PlatformIdentity::OWN);
+        let flash = firmware::assemble(&root, &realm, identity).map_err(|e| e.to_string())?;
+        let path = self.folder.join("other-identity.bin");
+        let written = fs::create_dir_all(&self.folder).and_then(|()| fs::write(&path, flash));
+        written.map_err(|error| format!("{}: {error}", path.display()))?;
+        let path = path.to_string_lossy();
+        let refused = self.run(&["--firmware", &path])?;
+        let why = "the signature of the platform token does not verify with the platform key given";
+        if refused.status.code() != Some(6)
+            || !refused.all.contains(why)
+            || refused.all.contains("attestation: verified")
+        {
+            return Err(format!("believed: {}", refused.all));
+        }
+        let key = development::platform_key(&SEED).public_key();
+        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let file = self.folder.join("other-identity.key");
+        fs::write(&file, key).map_err(|error| format!("{}: {error}", file.display()))?;
+        let told = self.run(&["--firmware", &path, "--key", &file.to_string_lossy()])?;
+        let said = "attestation: NOT CHECKED: instance id, implementation id";
+        match told.status.success() && told.stdout.contains(said) {
+            true => Ok(()),
+            false => Err(format!("not told apart: {}", told.all)),
+        }
     }
 
     /// Guests of a few instructions: one that behaves, and some that do not.

@@ -3,25 +3,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use coset::cbor::de::from_reader;
 use coset::cbor::value::Value;
 
+use super::strict::{are_labels, read};
 use super::{Error, Part};
 use crate::claims::HashName;
-
-/// The only data item in `bytes`.
-pub(super) fn read(what: &'static str, bytes: &[u8]) -> Result<Value, Error> {
-    let mut rest = bytes;
-    let value = from_reader(&mut rest).map_err(|_| Error::Malformed { what })?;
-    if rest.is_empty() {
-        Ok(value)
-    } else {
-        Err(Error::Trailing {
-            what,
-            count: rest.len(),
-        })
-    }
-}
 
 /// A claim: its key and its name for people.
 pub(super) type Claim = (u32, &'static str);
@@ -45,16 +31,9 @@ impl Map {
         let Value::Map(entries) = value else {
             return Err(Error::NoMap { what });
         };
-        let mut keys: Vec<i128> = entries
-            .iter()
-            .filter_map(|(key, _)| key.as_integer().map(i128::from))
-            .collect();
-        keys.sort_unstable();
-        if let Some(twice) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::DuplicateClaim {
-                part,
-                key: twice[0],
-            });
+        // That none is there twice, `read` has seen to.
+        if !are_labels(&entries) {
+            return Err(Error::NoLabel { what });
         }
         Ok(Self { part, entries })
     }
@@ -116,8 +95,28 @@ impl Map {
 
     pub(super) fn hash(&mut self, claim: Claim) -> Result<HashName, Error> {
         let name = self.text(claim)?;
-        HashName::from_name(&name)
+        self.known_hash(claim, &name)
+    }
+
+    pub(super) fn optional_hash(&mut self, claim: Claim) -> Result<Option<HashName>, Error> {
+        let name = self.optional_text(claim)?;
+        name.map(|name| self.known_hash(claim, &name)).transpose()
+    }
+
+    fn known_hash(&self, claim: Claim, name: &str) -> Result<HashName, Error> {
+        HashName::from_name(name)
             .ok_or(self.wrong(claim, "the name of a hash algorithm that is known here"))
+    }
+
+    /// Refuses claims that limit in time what the token says: there is no clock here, and who cannot check them must not pass over
+    /// them (RFC 8392, section 3.1.4 and 3.1.5).
+    pub(super) fn refuse_times(&mut self) -> Result<(), Error> {
+        for claim in [(4, "exp"), (5, "nbf")] {
+            if self.optional(claim).is_some() {
+                return Err(self.wrong(claim, "checked here: there is no clock"));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn array(&mut self, claim: Claim) -> Result<Vec<Value>, Error> {

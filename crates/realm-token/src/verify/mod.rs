@@ -5,7 +5,12 @@
 //! it signed the platform token, that names the digest of the realm attestation key, which signed the realm token,
 //! that repeats the caller's challenge.
 //!
-//! Whether what is claimed is any good (the measurements, the life cycle state) is for the caller to judge.
+//! A token is only as good as what it is compared with: [`Expected`] says what the caller knows, and a step without anything to
+//! compare with is [`Check::NotChecked`], never passed. What is claimed besides (software components, configuration, personalization
+//! value, extensible measurements) is for the caller to judge.
+//!
+//! Decoding is strict: the rules of RFC 8949, 9052 and 9053, of RFC 8392 and 9711, and of the profile for every structure of a
+//! token, with a test for each in `tests/rules`.
 //!
 //! Besides tokens of the RMM specification 1.0-rel0 two older and newer spellings of the same claims are understood,
 //! because public samples use them: the collection tagged 907, and realm tokens without a profile, whose key is an
@@ -17,6 +22,7 @@ mod map;
 mod platform;
 mod realm;
 mod signed;
+mod strict;
 
 use alloc::vec::Vec;
 
@@ -24,7 +30,7 @@ use coset::cbor::value::Value;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 pub use error::{Error, Part};
-pub use key::{Curve, PublicKey};
+pub use key::{Curve, KeyError, PublicKey};
 pub use platform::{Component, Platform};
 pub use realm::Realm;
 use signed::Signed;
@@ -52,14 +58,29 @@ pub struct Evidence {
     realm_message: Signed,
 }
 
-/// What a token is verified against.
-#[derive(Clone, Copy, Debug)]
+/// What a token is verified against. What is `None` is not checked.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Expected<'a> {
     /// The platform's attestation key (CPAK).
-    pub platform_key: &'a PublicKey,
-    /// The challenge that the realm was given. Shorter ones are filled up with zeros, as realms do. `None` accepts
-    /// any: then the token may be an old one that somebody has kept.
+    pub platform_key: Option<&'a PublicKey>,
+    /// The instance id of the platform that has this key.
+    pub instance_id: Option<&'a [u8; 33]>,
+    /// The implementation id of platforms of this kind.
+    pub implementation_id: Option<&'a [u8; 32]>,
+    /// The challenge that the realm was given. Shorter ones are filled up with zeros, as realms do. Without it, the token may be an
+    /// old one that somebody has kept.
     pub challenge: Option<&'a [u8]>,
+    /// The realm initial measurement. Without it, the realm may be any.
+    pub rim: Option<&'a [u8]>,
+}
+
+/// What a step that found nothing wrong has found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Check {
+    /// All is as it should be.
+    Passed,
+    /// There was nothing to compare with.
+    NotChecked,
 }
 
 /// A step of verifying a token.
@@ -71,17 +92,29 @@ pub enum Step {
     RealmSignature,
     /// That key is the one whose digest is in the platform token.
     Binding,
+    /// The platform is in production use and not being debugged.
+    Lifecycle,
+    /// The platform is the one that has the key.
+    Instance,
+    /// The platform is of the kind that has such keys.
+    Implementation,
     /// The realm token repeats the challenge.
     Challenge,
+    /// The realm was built from what it should be.
+    Measurement,
 }
 
 impl Step {
     /// All steps, in order.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 8] = [
         Self::PlatformSignature,
         Self::RealmSignature,
         Self::Binding,
+        Self::Lifecycle,
+        Self::Instance,
+        Self::Implementation,
         Self::Challenge,
+        Self::Measurement,
     ];
 
     /// What is checked, in a few words.
@@ -91,7 +124,11 @@ impl Step {
             Self::PlatformSignature => "platform signature",
             Self::RealmSignature => "realm signature",
             Self::Binding => "binding of the two",
+            Self::Lifecycle => "life cycle state",
+            Self::Instance => "instance id",
+            Self::Implementation => "implementation id",
             Self::Challenge => "challenge",
+            Self::Measurement => "initial measurement",
         }
     }
 }
@@ -114,67 +151,118 @@ impl Evidence {
         })
     }
 
-    /// Takes one step. A [`Step::Challenge`] without one to expect is always right.
+    /// Takes one step.
     ///
     /// # Errors
     ///
     /// Says what is wrong.
-    pub fn check(&self, step: Step, expected: &Expected<'_>) -> Result<(), Error> {
+    pub fn check(&self, step: Step, expected: &Expected<'_>) -> Result<Check, Error> {
         match step {
-            Step::PlatformSignature => self.platform_message.verify(expected.platform_key),
-            Step::RealmSignature => self.realm_message.verify(&self.realm.public_key),
+            Step::PlatformSignature => given(expected.platform_key, |key| {
+                self.platform_message.verify(key)
+            }),
+            Step::RealmSignature => {
+                self.realm_message.verify(&self.realm.public_key)?;
+                Ok(Check::Passed)
+            }
             Step::Binding => self.check_binding(),
-            Step::Challenge => self.check_challenge(expected.challenge),
+            Step::Lifecycle if self.platform.lifecycle.is_secured() => Ok(Check::Passed),
+            Step::Lifecycle => Err(Error::Lifecycle {
+                state: self.platform.lifecycle,
+            }),
+            Step::Instance => given(expected.instance_id, |expected| {
+                let found = &self.platform.instance_id;
+                same(expected, found, |expected, found| Error::Instance {
+                    expected,
+                    found,
+                })
+            }),
+            Step::Implementation => given(expected.implementation_id, |expected| {
+                let found = &self.platform.implementation_id;
+                same(expected, found, |expected, found| Error::Implementation {
+                    expected,
+                    found,
+                })
+            }),
+            Step::Challenge => given(expected.challenge, |expected| {
+                let mut padded = [0; 64];
+                padded
+                    .get_mut(..expected.len())
+                    .ok_or(Error::ChallengeTooLong {
+                        size: expected.len(),
+                    })?
+                    .copy_from_slice(expected);
+                let found = &self.realm.challenge;
+                same(&padded, found, |expected, found| Error::Challenge {
+                    expected,
+                    found,
+                })
+            }),
+            Step::Measurement => given(expected.rim, |expected| {
+                let found = &self.realm.rim;
+                same(expected, found, |expected, found| Error::Measurement {
+                    expected,
+                    found,
+                })
+            }),
         }
     }
 
-    /// Takes all steps, in order.
+    /// Takes all steps, in order, and says which of them had nothing to compare with.
     ///
     /// # Errors
     ///
     /// The first that fails.
-    pub fn verify(&self, expected: &Expected<'_>) -> Result<(), Error> {
-        Step::ALL
-            .into_iter()
-            .try_for_each(|step| self.check(step, expected))
+    pub fn verify(&self, expected: &Expected<'_>) -> Result<Vec<Step>, Error> {
+        let mut left = Vec::new();
+        for step in Step::ALL {
+            if self.check(step, expected)? == Check::NotChecked {
+                left.push(step);
+            }
+        }
+        Ok(left)
     }
 
-    fn check_binding(&self) -> Result<(), Error> {
-        let digest = digest(self.realm.public_key_hash, &self.realm.encoded_key);
-        if self.platform.challenge == digest {
-            Ok(())
-        } else {
-            Err(Error::Binding {
-                hash: self.realm.public_key_hash.name(),
-                realm_key: digest,
-                platform: self.platform.challenge.clone(),
-            })
-        }
-    }
-
-    fn check_challenge(&self, expected: Option<&[u8]>) -> Result<(), Error> {
-        let Some(expected) = expected else {
-            return Ok(());
-        };
-        let mut padded = [0; 64];
-        padded
-            .get_mut(..expected.len())
-            .ok_or(Error::ChallengeTooLong {
-                size: expected.len(),
-            })?
-            .copy_from_slice(expected);
-        if self.realm.challenge == padded {
-            Ok(())
-        } else {
-            Err(Error::Challenge {
-                expected: padded.to_vec(),
-                found: self.realm.challenge.to_vec(),
-            })
-        }
+    fn check_binding(&self) -> Result<Check, Error> {
+        let hash = self.realm.public_key_hash;
+        let realm_key = digest(hash, &self.realm.encoded_key);
+        same(
+            &realm_key,
+            &self.platform.challenge,
+            |realm_key, platform| Error::Binding {
+                hash: hash.name(),
+                realm_key,
+                platform,
+            },
+        )?;
+        Ok(Check::Passed)
     }
 }
 
-/// Decodes a token and verifies it.
+/// Compares with what was given, if it was.
+fn given<T>(
+    expected: Option<T>,
+    compare: impl FnOnce(T) -> Result<(), Error>,
+) -> Result<Check, Error> {
+    match expected {
+        Some(expected) => compare(expected).map(|()| Check::Passed),
+        None => Ok(Check::NotChecked),
+    }
+}
+
+fn same(
+    expected: &[u8],
+    found: &[u8],
+    wrong: impl FnOnce(Vec<u8>, Vec<u8>) -> Error,
+) -> Result<(), Error> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(wrong(expected.to_vec(), found.to_vec()))
+    }
+}
+
+/// Decodes a token and verifies it against all that was given; [`Evidence::verify`] says what was not.
 ///
 /// # Errors
 ///
@@ -187,7 +275,7 @@ pub fn verify(token: &[u8], expected: &Expected<'_>) -> Result<Evidence, Error> 
 
 /// Takes the platform token and the realm token out of their wrapping.
 fn parts(token: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
-    let Value::Tag(tag, content) = map::read("the token", token)? else {
+    let Value::Tag(tag, content) = strict::read("the token", token)? else {
         return Err(Error::NotTagged);
     };
     if tag != u64::from(TOKEN_TAG) && tag != COLLECTION_TAG {
@@ -217,9 +305,7 @@ fn parts(token: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
             },
             _ => return Err(Error::NoMessage { part }),
         };
-        if place.replace(message).is_some() {
-            return Err(Error::DuplicatePart { part });
-        }
+        *place = Some(message);
     }
     let missing = |part| Error::MissingPart { part };
     Ok((

@@ -63,13 +63,14 @@ pub struct Component {
     /// Digest of the key that signed it.
     pub signer_id: Vec<u8>,
     /// Algorithm of its digest, if it is not that of the token.
-    pub hash: Option<String>,
+    pub hash: Option<HashName>,
 }
 
 impl Platform {
     pub(super) fn decode(payload: &[u8]) -> Result<Self, Error> {
         let part = Part::Platform;
         let mut claims = Map::decode(part, payload)?;
+        claims.refuse_times()?;
         let profile = claims.text(PROFILE)?;
         if profile != PLATFORM_PROFILE && profile != LEGACY_PROFILE {
             return Err(Error::Profile {
@@ -119,7 +120,7 @@ impl Component {
             measurement: claims.digest(MEASUREMENT)?,
             version: claims.optional_text(VERSION)?,
             signer_id: claims.digest(SIGNER)?,
-            hash: claims.optional_text(COMPONENT_HASH)?,
+            hash: claims.optional_hash(COMPONENT_HASH)?,
         })
     }
 }

@@ -49,13 +49,11 @@ impl Realm {
     pub(super) fn decode(payload: &[u8]) -> Result<Self, Error> {
         let part = Part::Realm;
         let mut claims = Map::decode(part, payload)?;
+        claims.refuse_times()?;
         let profile = claims.optional_text(PROFILE)?;
         let encoded_key = claims.bytes(PUBLIC_KEY)?;
         let public_key = match profile.as_deref() {
-            Some(REALM_PROFILE) => PublicKey::from_cose(&encoded_key).ok_or(claims.wrong(
-                PUBLIC_KEY,
-                "a COSE_Key on P-256 or P-384 with both coordinates",
-            ))?,
+            Some(REALM_PROFILE) => PublicKey::from_cose(&encoded_key)?,
             Some(found) => {
                 return Err(Error::Profile {
                     part,
@@ -63,9 +61,9 @@ impl Realm {
                     expected: REALM_PROFILE,
                 });
             }
-            None => PublicKey::from_point(&encoded_key)
-                .or_else(|| PublicKey::from_cose(&encoded_key))
+            None if encoded_key.first() == Some(&4) => PublicKey::from_point(&encoded_key)
                 .ok_or(claims.wrong(PUBLIC_KEY, "an uncompressed point on P-384 or a COSE_Key"))?,
+            None => PublicKey::from_cose(&encoded_key)?,
         };
         let rems = claims.array(REMS)?.into_iter().map(as_digest);
         let rems = rems

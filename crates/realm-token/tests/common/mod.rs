@@ -37,6 +37,15 @@ pub(crate) fn realm_claims(hash_algo: HashAlgorithm, key: &Key) -> RealmClaims {
 
 /// The signed platform token of a platform that vouches for `realm_key`.
 pub(crate) fn platform_token(platform_key: &Key, realm_key: &Key) -> Vec<u8> {
+    platform_token_in(platform_key, realm_key, Lifecycle::SECURED)
+}
+
+/// That of a platform in this state.
+pub(crate) fn platform_token_in(
+    platform_key: &Key,
+    realm_key: &Key,
+    lifecycle: Lifecycle,
+) -> Vec<u8> {
     let component = |kind, measurement| SoftwareComponent {
         kind,
         measurement: [measurement; 32],
@@ -48,7 +57,7 @@ pub(crate) fn platform_token(platform_key: &Key, realm_key: &Key) -> Vec<u8> {
         implementation_id: [4; 32],
         instance_id: instance_id(&platform_key.public_key()),
         configuration: &[0xcf; 4],
-        lifecycle: Lifecycle::NON_PLATFORM_DEBUG,
+        lifecycle,
         components: &[component("root monitor", 7), component("RMM", 8)],
         verification_service: "https://example.invalid/verify",
     };

@@ -22,6 +22,10 @@ pub struct Request {
 /// The requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "lowercase")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, for a moment"
+)]
 pub enum Call {
     /// Begins a realm: [`Answer::Created`]. Its contents follow, then `activate`.
     Create {
@@ -93,6 +97,9 @@ pub struct Spec {
     /// Ends the realm after so many milliseconds of running, 0 for never.
     #[serde(default)]
     pub time_limit_ms: u64,
+    /// What the realm is given when it asks for a challenge: drawn by whoever wants to believe its token.
+    #[serde(default)]
+    pub challenge: [u64; 8],
     /// The realm's devices besides GIC, timers and the PL011 (console 0).
     #[serde(default)]
     pub devices: Vec<Device>,
@@ -267,9 +274,6 @@ pub struct Details {
     /// The attestation token that it has handed over to its host, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token: Option<String>,
-    /// The challenge of that token.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub challenge: Option<String>,
 }
 
 /// A device that got nonsense from the realm's driver.

@@ -449,5 +449,6 @@ fn config(spec: &Spec) -> Config<'static> {
         lines: spec.lines,
         time_limit_ms: spec.time_limit_ms,
         slice_us: Config::DEFAULT_SLICE_US,
+        challenge: spec.challenge,
     }
 }

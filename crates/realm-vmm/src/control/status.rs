@@ -102,13 +102,12 @@ pub(super) fn details<T: SmcTransport, M: PageSupply>(
         map: Vec::new(),
         faults: Vec::new(),
         token: None,
-        challenge: None,
     };
     if let Some(machine) = entry.machine() {
         let report = machine.report(GranuleReport::default());
         details.rim = report.rim;
         details.recs = report.recs;
-        (details.token, details.challenge) = (report.token, report.challenge);
+        details.token = report.token;
         details.map = map(machine);
         let faults = machine.driver_faults();
         details.faults = faults

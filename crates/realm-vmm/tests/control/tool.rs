@@ -169,6 +169,7 @@ pub(crate) fn spec(vcpus: u32) -> Spec {
         arguments: realm_vmm::Config::raw(8 << 20, &[]).arguments,
         lines: true,
         time_limit_ms: 60_000,
+        challenge: [0; 8],
         devices: Vec::new(),
     }
 }
