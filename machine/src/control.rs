@@ -47,9 +47,14 @@ impl<W: Write> Link for Channel<W> {
         count
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    fn send(&mut self, bytes: &[u8]) -> usize {
         // A peer that is gone hears nothing; that it is gone the reading thread notices.
         let _ = self.to.write_all(bytes).and_then(|()| self.to.flush());
+        bytes.len()
+    }
+
+    fn has_room(&self) -> bool {
+        true
     }
 
     fn has_arrivals(&self) -> bool {

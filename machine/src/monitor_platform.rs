@@ -86,6 +86,10 @@ impl root_monitor::Platform for RootPlatform {
         self.woken[pe].store(true, Ordering::Release);
     }
 
+    fn ring(&self) {
+        // The control channel of this machine is a stream, which nobody has to ring for.
+    }
+
     fn shared_buffer(&self) -> &[AtomicU64; cca_abi::GRANULE_WORDS] {
         self.board
             .page(SHARED_BUFFER, PhysicalAddressSpace::Realm)

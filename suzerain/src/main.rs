@@ -4,6 +4,7 @@
 
 mod blueprint;
 mod bundle;
+mod channel;
 mod commands;
 mod debian;
 mod evidence;

@@ -15,13 +15,14 @@ use xtask::firmware::FLASH_SIZE;
 use xtask::qemu::Qemu;
 
 use crate::bundle;
+use crate::channel::{self, ChannelMemory, MachineMemory, Reader, Writer};
 use crate::failure::Failure;
 use crate::prepare::Parts;
 use crate::records::Parser;
 use crate::screen::{Screen, printable};
 use crate::watch::{Machine, Message};
 
-/// The emulator has this long to connect to the control channel.
+/// The emulator has this long to connect to the bell of the control channel.
 const CONNECT: Duration = Duration::from_secs(20);
 
 /// A machine that runs. Dropping it ends it.
@@ -36,8 +37,9 @@ pub(crate) struct Running {
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    // Holds flash and bundle for as long as the emulator may read them.
+    // Hold flash, bundle and memory for as long as the emulator may open them.
     _files: TempDir,
+    _memory: Option<MachineMemory>,
 }
 
 impl Running {
@@ -116,25 +118,30 @@ pub(crate) fn start(
 ///
 /// # Errors
 ///
-/// As [`start`], and when the emulator does not open the channel.
+/// As [`start`], and when there is no memory for the machine, or the emulator does not open the channel.
 pub(crate) fn start_with_channel(
     qemu: &Qemu,
     shape: Shape,
     parts: &Parts,
     bundle: &[u8],
     screen: &Screen,
-) -> Result<(Running, UnixStream), Failure> {
+) -> Result<(Running, Reader<ChannelMemory>, Writer<ChannelMemory>), Failure> {
+    let none = |error| Failure::machine(format!("no memory for the machine: {error}"));
+    let memory = MachineMemory::new(shape.memory).map_err(none)?;
+    let shared = memory.channel().map_err(none)?;
     let add = |command: &mut Command, folder: &Path| {
-        let path = folder.join("control");
+        let path = folder.join("bell");
         let listener = UnixListener::bind(&path)
             .map_err(|error| xtask::Error::io("listen at", &path, &error))?;
-        xtask::qemu::control(command, &path);
+        xtask::qemu::channel(command, &memory.path(), shape.memory, &path);
         Ok(listener)
     };
     let (mut running, listener) = start_with(qemu, shape, parts, bundle, screen, add)?;
-    let stream = accept(&listener, &mut running)
+    running.process._memory = Some(memory);
+    let bell = accept(&listener, &mut running)
         .map_err(|error| Failure::machine(format!("no channel to the machine: {error}")))?;
-    Ok((running, stream))
+    let (reader, writer) = channel::open(shared, bell);
+    Ok((running, reader, writer))
 }
 
 /// The emulator connects as soon as it starts, or never.
@@ -237,6 +244,7 @@ fn start_with<T>(
     let process = Process {
         child,
         _files: files,
+        _memory: None,
     };
     let running = Running {
         process,

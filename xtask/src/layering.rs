@@ -12,7 +12,7 @@ use crate::{Error, source};
 /// The rings of the workspace, from what knows nothing to what knows everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ring {
-    /// What numbers and bits mean: `cca-abi`, `aarch64-formats`.
+    /// What numbers, bits and bytes mean: `cca-abi`, `aarch64-formats`, `suzerain-wire`.
     Format,
     /// What one world decides: the other members of `crates/`.
     World,
@@ -34,7 +34,7 @@ impl Ring {
     /// The ring of the member with this name and folder (relative to the workspace).
     fn of(name: &str, folder: &str) -> Option<Self> {
         Some(match (name, folder.split('/').next()?) {
-            ("cca-abi" | "aarch64-formats", "crates") => Self::Format,
+            ("cca-abi" | "aarch64-formats" | "suzerain-wire", "crates") => Self::Format,
             (_, "crates") => Self::World,
             (_, "hardware") => Self::Hardware,
             (_, "images") => Self::Image,
@@ -71,7 +71,10 @@ impl Ring {
             ) => true,
             (Self::Tool, Self::Machine | Self::Xtask) => true,
             (Self::Tool, Self::Format | Self::World) => {
-                matches!(other, "cca-abi" | "realm-token" | "realm-vmm")
+                matches!(
+                    other,
+                    "cca-abi" | "realm-token" | "realm-vmm" | "suzerain-wire"
+                )
             }
             (Self::Xtask, Self::Format) => other == "cca-abi",
             // The seed of the development identity.

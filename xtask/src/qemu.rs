@@ -12,10 +12,13 @@ use crate::child;
 pub const PROGRAM: &str = "qemu-system-aarch64";
 /// Names the emulator to use instead of the one on `PATH`.
 pub const OVERRIDE: &str = "SUZERAIN_QEMU";
-/// The machine that every image of the project boots on.
-pub const MACHINE: &str = "virt,secure=on,virtualization=on,gic-version=3";
+/// The machine that every image of the project boots on. Its interrupt controller has no ITS, which would read and write memory.
+pub const MACHINE: &str = "virt,secure=on,virtualization=on,gic-version=3,its=off";
 /// Its processor.
 pub const CPU: &str = "max,x-rme=on";
+/// What takes every device out of the machine that reads and writes memory by itself: the emulator checks no granule protection
+/// for those. No network card, no disk, and the firmware configuration device only by its registers.
+const NO_MASTERS: [&str; 3] = ["-nodefaults", "-global", "fw_cfg.dma_enabled=off"];
 const MINIMUM: (u32, u32) = (9, 0);
 
 /// An emulator that can run the project's images.
@@ -90,9 +93,10 @@ pub fn probe(path: &Path) -> Result<Qemu, Error> {
     // `-S` keeps the processors from starting; the monitor's `quit` ends a machine that could be built.
     let mut command = Command::new(path);
     command.args([
-        "-M", MACHINE, "-cpu", CPU, "-m", "64M", "-S", "-display", "none", "-nic", "none",
+        "-M", MACHINE, "-cpu", CPU, "-m", "64M", "-S", "-display", "none",
     ]);
-    command.args(["-serial", "none", "-monitor", "stdio"]);
+    command.args(NO_MASTERS);
+    command.args(["-monitor", "stdio"]);
     let built = child::run_with_input(&mut command, "quit\n", limit, |_| {})
         .map_err(|error| error.advise(&advice))?;
     if !built.status.success() {
@@ -114,8 +118,8 @@ pub fn probe(path: &Path) -> Result<Qemu, Error> {
 /// Where the machine's loader puts the payload of the normal world.
 pub const PAYLOAD: u64 = cca_abi::firmware::PAYLOAD_BASE;
 
-/// The machine of the project, ready for its flash and its payloads: no network, no display, the UART on standard
-/// output. `cpus` processors, `memory` bytes.
+/// The machine of the project, ready for its flash and its payloads: no device that reads or writes memory by itself, no display, the
+/// UART on standard output. `cpus` processors, `memory` bytes.
 ///
 /// The kernel ends it when this process is gone, however it goes, where the system has the means for that.
 pub fn machine(qemu: &Path, cpus: u64, memory: u64) -> Command {
@@ -146,9 +150,8 @@ pub fn machine_at(qemu: &Path, cpus: u64, memory: u64, serial: &str) -> Command 
         "-m",
         &format!("{}M", memory >> 20),
     ]);
+    command.args(NO_MASTERS);
     command.args([
-        "-nic",
-        "none",
         "-display",
         "none",
         "-monitor",
@@ -182,17 +185,20 @@ pub fn load(command: &mut Command, file: &Path, address: u64) {
     ]);
 }
 
-/// Adds a virtio console that is the control channel of the hypervisor: the emulator connects to the Unix socket `socket`.
-pub fn control(command: &mut Command, socket: &Path) {
+/// Adds the control channel of a machine with `bytes` of memory: its memory is the file `memory`, of which whoever else opens it sees
+/// the channel's part ([`cca_abi::firmware::CHANNEL_BASE`]), and the emulator connects the bell to the Unix socket `bell`.
+pub fn channel(command: &mut Command, memory: &Path, bytes: u64, bell: &Path) {
+    let memory = escaped(memory);
     command.args([
-        "-global",
-        "virtio-mmio.force-legacy=false",
+        "-object",
+        &format!("memory-backend-file,id=memory,size={bytes},mem-path={memory},share=on"),
+        "-machine",
+        "memory-backend=memory",
         "-chardev",
-        &format!("socket,id=control,path={}", escaped(socket)),
-        "-device",
-        "virtio-serial-device,max_ports=1",
-        "-device",
-        "virtconsole,chardev=control",
+        &format!("socket,id=bell,path={}", escaped(bell)),
+        // The second UART, which is the Secure world's.
+        "-serial",
+        "chardev:bell",
     ]);
 }
 

@@ -11,6 +11,14 @@ pub const RMM_BASE: u64 = 0x4010_0000;
 pub const RMM_END: u64 = 0x4190_0000;
 /// PA of the page that the root monitor and the RMM share.
 pub const SHARED_BUFFER: u64 = RMM_END - crate::GRANULE_SIZE;
+/// PA of the memory of the control channel between a host and whoever started the machine, who sees it as well. It is the normal
+/// world's and cannot be delegated.
+pub const CHANNEL_BASE: u64 = RMM_END;
+/// Size of that memory.
+pub const CHANNEL_SIZE: u64 = 0x10_0000;
+/// INTID of the interrupt, an edge, by which the root monitor passes on to the normal world that the other end of the channel rings.
+/// The machine has no device there.
+pub const CHANNEL_INTID: u32 = 42;
 /// PA at which a raw Non-secure payload is loaded and entered at NS-EL2.
 pub const PAYLOAD_BASE: u64 = 0x6000_0000;
 

@@ -86,7 +86,7 @@ impl Launch {
         })
     }
 
-    /// Flag: there is no image. The hypervisor serves the control channel on the machine's virtio console, through which realms are
+    /// Flag: there is no image. The hypervisor serves the control channel, through which realms are
     /// created; of the other words only the page size counts.
     pub const CONTROL: u64 = 1;
 

@@ -4,6 +4,7 @@ use crate::memory::{Range, Ranges};
 use crate::psci::AFFINITY;
 use alloc::format;
 use alloc::vec::Vec;
+use cca_abi::el3::RING_BELL;
 use cca_abi::psci::Function;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
@@ -19,6 +20,15 @@ pub struct Machine {
     pub memory: Ranges<MAX_RANGES>,
     /// The affinity fields of the MPIDR of each PE, in the order of the device tree.
     pub mpidrs: Vec<u64>,
+}
+
+/// The control channel between the normal world and whoever started the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Channel {
+    /// Memory that both see.
+    pub memory: Range,
+    /// The interrupt, an edge, that says that the other end rings. A shared peripheral interrupt.
+    pub intid: u32,
 }
 
 /// Why a device tree cannot be used.
@@ -83,8 +93,11 @@ pub fn read(blob: &[u8]) -> Result<Machine, DeviceTreeError> {
     }
 }
 
-/// The same device tree as the normal world is to see it: PSCI by SMC, every PE turned on by it, and `reserved` as
-/// memory that must not be mapped.
+/// The same device tree as the normal world is to see it: PSCI by SMC, every PE turned on by it, the control channel, and its memory
+/// and the RMM's as memory that is not to be used for anything else.
+///
+/// The channel is the node `/channel@…` with `compatible` "suzerain,channel", its memory as `reg`, its interrupt as `interrupts`, and
+/// the function id of the call that rings for the other end ([`RING_BELL`], by SMC) as `suzerain,bell`.
 ///
 /// The header gives the same total size as before, so that a payload has the same room to add to it.
 ///
@@ -92,7 +105,7 @@ pub fn read(blob: &[u8]) -> Result<Machine, DeviceTreeError> {
 ///
 /// [`DeviceTreeError::Format`]; [`DeviceTreeError::Cpus`]; [`DeviceTreeError::Room`] if the result is longer than
 /// `blob`.
-pub fn patch(blob: &[u8], reserved: Range) -> Result<Vec<u8>, DeviceTreeError> {
+pub fn patch(blob: &[u8], rmm: Range, channel: Channel) -> Result<Vec<u8>, DeviceTreeError> {
     let tree = Fdt::new(trim(blob)?).map_err(|_| DeviceTreeError::Format)?;
     let mut tree = DeviceTree::from_fdt(&tree);
     let root = &mut tree.root;
@@ -112,7 +125,11 @@ pub fn patch(blob: &[u8], reserved: Range) -> Result<Vec<u8>, DeviceTreeError> {
         cell(root, "#address-cells", 2),
         cell(root, "#size-cells", 1),
     ];
-    reserve(root, reserved, cells);
+    reserve(root, "rmm", rmm, cells);
+    reserve(root, "channel", channel.memory, cells);
+    let node = channel_node(&channel, cells);
+    root.remove_child(node.name());
+    root.add_child(node);
 
     let mut patched = tree.to_dtb();
     let total = usize::try_from(total_size(blob)?).map_err(|_| DeviceTreeError::Format)?;
@@ -142,9 +159,35 @@ fn psci_node() -> DeviceTreeNode {
     node
 }
 
-/// Adds `range` to `/reserved-memory`, which must have the cell counts of the root node.
-fn reserve(root: &mut DeviceTreeNode, range: Range, cells: [u32; 2]) {
-    let mut region = DeviceTreeNode::new_unchecked(format!("rmm@{:x}", range.base));
+fn channel_node(channel: &Channel, cells: [u32; 2]) -> DeviceTreeNode {
+    /// The GIC's binding: a shared peripheral interrupt, the first of which is INTID 32, and a rising edge.
+    const SHARED: u32 = 0;
+    const FIRST: u32 = 32;
+    const EDGE: u32 = 1;
+    let mut node = DeviceTreeNode::new_unchecked(format!("channel@{:x}", channel.memory.base));
+    node.add_property(DeviceTreeProperty::new_unchecked(
+        "compatible",
+        "suzerain,channel",
+    ));
+    node.add_property(DeviceTreeProperty::new_unchecked(
+        "reg",
+        reg(channel.memory, cells).as_slice(),
+    ));
+    let interrupt = [SHARED, channel.intid.saturating_sub(FIRST), EDGE];
+    let interrupt: Vec<_> = interrupt.into_iter().flat_map(u32::to_be_bytes).collect();
+    node.add_property(DeviceTreeProperty::new_unchecked(
+        "interrupts",
+        interrupt.as_slice(),
+    ));
+    node.add_property(DeviceTreeProperty::new_unchecked(
+        "suzerain,bell",
+        RING_BELL,
+    ));
+    node
+}
+
+/// The property `reg` with one range, for these counts of cells.
+fn reg(range: Range, cells: [u32; 2]) -> Vec<u8> {
     let mut reg = Vec::new();
     for (value, cells) in [(range.base, cells[0]), (range.size, cells[1])] {
         if cells > 1 {
@@ -152,6 +195,13 @@ fn reserve(root: &mut DeviceTreeNode, range: Range, cells: [u32; 2]) {
         }
         reg.extend_from_slice(&(value as u32).to_be_bytes());
     }
+    reg
+}
+
+/// Adds `range` to `/reserved-memory`, which must have the cell counts of the root node.
+fn reserve(root: &mut DeviceTreeNode, name: &str, range: Range, cells: [u32; 2]) {
+    let mut region = DeviceTreeNode::new_unchecked(format!("{name}@{:x}", range.base));
+    let reg = reg(range, cells);
     region.add_property(DeviceTreeProperty::new_unchecked("reg", reg.as_slice()));
     region.add_property(DeviceTreeProperty::new_unchecked("no-map", &[] as &[u8]));
     if root.child("reserved-memory").is_none() {

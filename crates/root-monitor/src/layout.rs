@@ -17,7 +17,7 @@ pub struct Delegable {
 }
 
 /// Gives all DRAM to the normal world, except `rmm`, which goes to the Realm world, and `root` to the Root world.
-/// Returns what can be delegated.
+/// Returns what can be delegated: of the normal world's memory not `kept`, which somebody reaches whom no protection stops.
 ///
 /// Devices and everything else keep the protection they have. The caller invalidates what is cached of the table.
 ///
@@ -29,6 +29,7 @@ pub fn protect(
     memory: &Ranges<MAX_RANGES>,
     rmm: Range,
     root: &[Range],
+    kept: &[Range],
 ) -> Result<Delegable, BuildError> {
     for &range in root {
         gpt.protect(range, Gpi::Root)?;
@@ -42,6 +43,8 @@ pub fn protect(
         banks.add(covered).map_err(|_| BuildError::Range)?;
     }
     gpt.protect(rmm, Gpi::Realm)?;
-    banks.remove(rmm).map_err(|_| BuildError::Range)?;
+    for &range in [rmm].iter().chain(kept) {
+        banks.remove(range).map_err(|_| BuildError::Range)?;
+    }
     Ok(Delegable { banks, uncovered })
 }

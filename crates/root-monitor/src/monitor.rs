@@ -7,7 +7,7 @@ use crate::psci::{ProcessingElement, Psci, Start};
 use crate::services;
 use cca_abi::Condition;
 use cca_abi::el3::{
-    self, BOOT_COMPLETE, INTERFACE_VERSION, REQ_COMPLETE_RESULTS, RMI_REQ_COMPLETE,
+    self, BOOT_COMPLETE, INTERFACE_VERSION, REQ_COMPLETE_RESULTS, RING_BELL, RMI_REQ_COMPLETE,
     SWITCH_ON_DEMAND, boot_code,
 };
 use cca_abi::smccc::{self, NOT_SUPPORTED, RMI_RANGE, Registers};
@@ -239,6 +239,11 @@ impl<'a, P: Platform> RootMonitor<'a, P> {
             } else {
                 unknown(registers)
             };
+        }
+        if function_id == RING_BELL {
+            self.platform.ring();
+            registers.0[0] = el3::code::OK.cast_unsigned();
+            return Action::Return;
         }
         Psci {
             platform: &self.platform,

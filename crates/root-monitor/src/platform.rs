@@ -22,6 +22,9 @@ pub trait Platform: Sync {
     /// Is called once for each time that the PE is turned on, perhaps before it has reached its waiting place.
     fn wake(&self, pe: usize);
 
+    /// Rings for whoever started the machine, if somebody is there. Does not wait for him.
+    fn ring(&self);
+
     /// The page that the root monitor shares with the RMM, at the PA that
     /// [`RootMonitor::new`](crate::RootMonitor::new) got. Called only if there is one.
     fn shared_buffer(&self) -> &[AtomicU64; GRANULE_WORDS];

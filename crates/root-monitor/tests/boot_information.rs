@@ -3,13 +3,17 @@
 use cca_abi::el3::manifest::ManifestError;
 use dtoolkit::fdt::Fdt;
 use dtoolkit::{Node, Property};
-use root_monitor::device_tree::{DeviceTreeError, patch, read};
+use root_monitor::device_tree::{Channel, DeviceTreeError, patch, read};
 use root_monitor::manifest::{limit_banks, pl011, write};
 use root_monitor::memory::{Range, Ranges};
 
 /// What QEMU 10.0 puts at 0x4000_0000 for 2 PEs and 8 GiB, without the room behind it.
 const QEMU: &[u8] = include_bytes!("data/qemu-two-cpus-8g.dtb");
 const RMM: Range = Range::between(0x4010_0000, 0x4190_0000);
+const CHANNEL: Channel = Channel {
+    memory: Range::between(0x4190_0000, 0x41A0_0000),
+    intid: 42,
+};
 const PAGE: u64 = 0x418F_F000;
 
 /// The same with room, as the machine provides it.
@@ -86,9 +90,9 @@ fn memory_and_processors() {
 }
 
 #[test]
-fn the_normal_world_finds_psci_and_no_rmm_memory() {
+fn the_normal_world_finds_psci_the_channel_and_no_rmm_memory() {
     let blob = with_room();
-    let patched = patch(&blob, RMM).unwrap();
+    let patched = patch(&blob, RMM, CHANNEL).unwrap();
     assert_eq!(patched.len(), blob.len(), "the room stays");
     let tree = Fdt::new(&patched).unwrap();
     let psci = tree.find_node("/psci").unwrap();
@@ -123,12 +127,41 @@ fn the_normal_world_finds_psci_and_no_rmm_memory() {
         [0, 0, 0, 0, 0x40, 0x10, 0, 0, 0, 0, 0, 0, 0x01, 0x80, 0, 0]
     );
     assert!(rmm.property("no-map").is_some());
+
+    let reg = [0, 0, 0, 0, 0x41, 0x90, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0];
+    let channel = parent.child("channel@41900000").unwrap();
+    assert_eq!(channel.property("reg").unwrap().value(), reg);
+    assert!(channel.property("no-map").is_some());
+    let channel = tree.find_node("/channel@41900000").unwrap();
+    let value = |name| channel.property(name).unwrap().value().to_vec();
+    assert_eq!(value("compatible"), b"suzerain,channel\0");
+    assert_eq!(value("reg"), reg);
+    assert_eq!(value("interrupts"), [0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 1]);
+    assert_eq!(value("suzerain,bell"), 0xC700_5A01u32.to_be_bytes());
+}
+
+/// The interrupt of the channel is no device's.
+#[test]
+fn no_device_of_the_machine_has_the_interrupt_of_the_channel() {
+    let tree = Fdt::new(QEMU).unwrap();
+    let mut taken = Vec::new();
+    for node in tree.root().children() {
+        if let Some(property) = node.property("interrupts") {
+            taken.extend(property.value().chunks_exact(12).map(<[u8]>::to_vec));
+        }
+    }
+    assert!(taken.len() > 30);
+    assert!(
+        !taken
+            .iter()
+            .any(|cells| cells[..8] == [0, 0, 0, 0, 0, 0, 0, 10])
+    );
 }
 
 #[test]
 fn everything_else_in_the_tree_stays() {
     let before = Fdt::new(QEMU).unwrap();
-    let patched = patch(&with_room(), RMM).unwrap();
+    let patched = patch(&with_room(), RMM, CHANNEL).unwrap();
     let after = Fdt::new(&patched).unwrap();
     let mut compared = 0;
     for node in before.root().children() {
@@ -148,7 +181,7 @@ fn everything_else_in_the_tree_stays() {
         read(&patched).unwrap().memory.as_slice(),
         read(QEMU).unwrap().memory.as_slice()
     );
-    let again = patch(&patched, RMM).unwrap();
+    let again = patch(&patched, RMM, CHANNEL).unwrap();
     assert_eq!(
         Fdt::new(&again)
             .unwrap()
@@ -156,7 +189,7 @@ fn everything_else_in_the_tree_stays() {
             .unwrap()
             .children()
             .count(),
-        1
+        2
     );
 }
 
@@ -164,12 +197,15 @@ fn everything_else_in_the_tree_stays() {
 fn damaged_trees_are_refused() {
     assert_eq!(read(&[]).unwrap_err(), DeviceTreeError::Format);
     assert_eq!(read(&QEMU[..100]).unwrap_err(), DeviceTreeError::Format);
-    assert_eq!(patch(&[0; 64], RMM).unwrap_err(), DeviceTreeError::Format);
+    assert_eq!(
+        patch(&[0; 64], RMM, CHANNEL).unwrap_err(),
+        DeviceTreeError::Format
+    );
     let mut blob = QEMU.to_vec();
     blob[0] ^= 1;
     assert_eq!(read(&blob).unwrap_err(), DeviceTreeError::Format);
     assert_eq!(
-        patch(QEMU, RMM).unwrap_err(),
+        patch(QEMU, RMM, CHANNEL).unwrap_err(),
         DeviceTreeError::Room,
         "no room behind it"
     );
@@ -177,7 +213,7 @@ fn damaged_trees_are_refused() {
         let mut blob = QEMU.to_vec();
         blob[at] ^= 0x80;
         let _ = read(&blob);
-        let _ = patch(&blob, RMM);
+        let _ = patch(&blob, RMM, CHANNEL);
     }
 }
 

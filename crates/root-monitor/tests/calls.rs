@@ -5,7 +5,7 @@ mod common;
 use aarch64_formats::gpt::Gpi;
 use cca_abi::el3::{Command, boot_code};
 use cca_abi::smccc::Registers;
-use common::{DRAM, PAYLOAD, RMM, ROOT, SHARED, booted, cold, normal, realm, status};
+use common::{DRAM, Event, PAYLOAD, RMM, ROOT, SHARED, booted, cold, normal, realm, status};
 use root_monitor::psci::ProcessingElement;
 use root_monitor::{Action, ConfigurationError, PowerUp, RootMonitor, World};
 
@@ -192,6 +192,21 @@ fn the_switch_on_demand_is_agreed_in_the_first_boot_only() {
     assert_eq!(status(realm(&monitor, 0, fid, &[0])), 0);
     assert!(monitor.switches_on_demand());
     assert_eq!(status(realm(&booted(1), 0, fid, &[0])), UNKNOWN);
+}
+
+#[test]
+fn the_normal_world_rings_and_nobody_else() {
+    const RING_BELL: u32 = 0xC700_5A01;
+    for monitor in [booted(1), cold(1, None)] {
+        monitor.platform().take();
+        for hint in [0, 1 << 16] {
+            assert_eq!(status(normal(&monitor, 0, RING_BELL | hint, &[1, 2])), 0);
+            assert_eq!(monitor.platform().take(), [Event::Ring]);
+        }
+        assert_eq!(status(normal(&monitor, 0, RING_BELL ^ 2, &[])), UNKNOWN);
+        assert_eq!(status(realm(&monitor, 0, RING_BELL, &[])), UNKNOWN);
+        assert_eq!(monitor.platform().take(), []);
+    }
 }
 
 #[test]

@@ -134,14 +134,22 @@ fn the_memory_of_a_machine_is_divided() {
     memory
         .add(Range::between(0x4000_0000, 0xC000_0000))
         .unwrap();
-    let delegable = layout::protect(&gpt, &memory, RMM, &[ROOT]).unwrap();
+    let kept = [
+        Range::new(RMM.end(), 0x10_0000),
+        Range::new(0x7000_0000, 0x1000),
+    ];
+    let delegable = layout::protect(&gpt, &memory, RMM, &[ROOT], &kept).unwrap();
     assert_eq!(
         delegable.banks.as_slice(),
         [
             Range::between(0x4000_0000, RMM.base),
-            Range::between(RMM.end(), 0x8000_0000)
+            Range::between(RMM.end() + 0x10_0000, 0x7000_0000),
+            Range::between(0x7000_1000, 0x8000_0000)
         ]
     );
+    for range in kept {
+        assert_eq!(gpt.lookup(range.base), Some(Gpi::NonSecure));
+    }
     assert_eq!(
         delegable.uncovered, 0x4000_0000,
         "one table is the first GiB's"
@@ -193,6 +201,7 @@ impl root_monitor::Platform for Observer<'_> {
         self.1.lock().unwrap().push(self.0.lookup(address).unwrap());
     }
     fn wake(&self, _: usize) {}
+    fn ring(&self) {}
 
     fn shared_buffer(&self) -> &[AtomicU64; 512] {
         panic!("a transition has no arguments in memory")

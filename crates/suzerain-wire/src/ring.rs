@@ -29,7 +29,9 @@ pub const WAKE_SENDER: usize = 24;
 
 /// The other end says something that cannot be. The ring is of no use after that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the other end of the ring is out of its mind: it is at {theirs} where {from} to {to} can be")]
+#[error(
+    "the other end of the ring is out of its mind: it is at {theirs} where {from} to {to} can be"
+)]
 pub struct Broken {
     /// Where it says that it is.
     pub theirs: u64,
@@ -186,6 +188,15 @@ impl<M: Memory> Sender<M> {
         })
     }
 
+    /// Whether half of the ring is free, as far as the other end can be believed.
+    pub fn has_room(&self) -> bool {
+        let theirs = self.word(TAKEN).load(Ordering::Acquire);
+        checked(theirs, self.taken, self.sent).is_ok_and(|taken| {
+            let room = self.place.capacity - self.sent.wrapping_sub(taken);
+            room >= self.place.capacity / 2
+        })
+    }
+
     /// Asks for the bell when half of the ring is free. Says whether that is still to come: if not, there will be no bell.
     ///
     /// # Errors
@@ -236,6 +247,11 @@ impl<M: Memory> Receiver<M> {
         let most = self.taken.wrapping_add(self.place.capacity);
         self.sent = checked(theirs, self.sent, most)?;
         Ok(self.sent.wrapping_sub(self.taken) as usize)
+    }
+
+    /// Whether something has arrived, or the other end is mad.
+    pub fn has_arrivals(&self) -> bool {
+        self.word(SENT).load(Ordering::Acquire) != self.taken
     }
 
     /// Moves bytes that have arrived to the start of `to`.

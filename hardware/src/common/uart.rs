@@ -20,6 +20,8 @@ const FR_TXFF: u32 = 1 << 5;
 const FR_BUSY: u32 = 1 << 3;
 /// Eight bits, queues on.
 const LCR_H_8N1: u32 = 0b111 << 4;
+/// Interrupts when something was received: enough of it, or nothing after it.
+const IM_RECEIVED: u32 = 1 << 4 | 1 << 6;
 /// UART, transmitter and receiver on.
 const CR_ON: u32 = 1 | 1 << 8 | 1 << 9;
 
@@ -55,6 +57,20 @@ impl Uart {
         self.write(IMSC, 0);
         self.write(LCR_H, LCR_H_8N1);
         self.write(CR, CR_ON);
+    }
+
+    /// Interrupts from now on as long as received bytes are there.
+    pub fn interrupt_on_receipt(&self) {
+        self.write(IMSC, IM_RECEIVED);
+    }
+
+    /// Sends one byte if there is room in the queue, and says whether there was.
+    pub fn try_send(&self, byte: u8) -> bool {
+        let room = self.read(FR) & FR_TXFF == 0;
+        if room {
+            self.write(DR, u32::from(byte));
+        }
+        room
     }
 
     /// Sends one byte, waiting for room in the queue.

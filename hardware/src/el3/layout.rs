@@ -26,6 +26,10 @@ pub(super) const RMM: Range = Range::between(firmware::RMM_BASE, firmware::RMM_E
 pub(super) const GICD: usize = 0x0800_0000;
 /// First GIC redistributor.
 pub(super) const GICR: usize = 0x080A_0000;
+/// The UART of the Secure world: its other end is the bell of whoever started the machine.
+pub(super) const SECURE_UART: usize = 0x0904_0000;
+/// Its interrupt.
+pub(super) const SECURE_UART_INTID: u32 = 40;
 /// The PL061 that powers off and resets the machine.
 pub(super) const SECURE_GPIO: usize = 0x090B_0000;
 

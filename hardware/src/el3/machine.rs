@@ -1,7 +1,7 @@
 //! The machine as the root monitor's decisions see it.
 
 use super::layout::RMM;
-use super::{power, protection};
+use super::{bell, power, protection};
 use aarch64_formats::gpt::AddressSpace;
 use cca_abi::{GRANULE_SIZE, GRANULE_WORDS};
 use core::sync::atomic::AtomicU64;
@@ -25,6 +25,10 @@ impl Platform for Hardware {
 
     fn wake(&self, pe: usize) {
         power::wake(pe);
+    }
+
+    fn ring(&self) {
+        bell::ring();
     }
 
     fn shared_buffer(&self) -> &[AtomicU64; GRANULE_WORDS] {

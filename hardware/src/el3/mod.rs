@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+mod bell;
 pub mod boot;
 mod context;
 mod entry;

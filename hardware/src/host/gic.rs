@@ -32,6 +32,7 @@ const IGROUPR0: u64 = 0x80;
 const ISENABLER0: u64 = 0x100;
 const ICENABLER0: u64 = 0x180;
 const IPRIORITYR: u64 = 0x400;
+const GICD_ICFGR: u64 = 0xC00;
 const GICD_IROUTER: u64 = 0x6000;
 /// The first interrupt of a device, and the first after the last.
 const SHARED: core::ops::Range<u32> = 32..1020;
@@ -76,13 +77,16 @@ impl Gic {
         wait();
     }
 
-    /// Lets the interrupt of a device reach this PE, until it has come once. Without effect for a number that no device has.
+    /// Lets the interrupt of a device, an edge, reach this PE. Without effect for a number that no device has.
     pub(super) fn enable_shared(&self, intid: u32) {
         if !SHARED.contains(&intid) {
             return;
         }
         let number = u64::from(intid);
         self.write_byte(self.distributor + IPRIORITYR + number, PRIORITY);
+        let (trigger, bit) = (number / 16 * 4, 1 << (number % 16 * 2 + 1));
+        let triggers = self.read(self.distributor + GICD_ICFGR + trigger);
+        self.write(self.distributor + GICD_ICFGR + trigger, triggers | bit);
         let route = self.distributor + GICD_IROUTER + 8 * number;
         let affinity = super::affinity();
         self.write(route, affinity as u32);
@@ -91,15 +95,6 @@ impl Gic {
             self.distributor + ISENABLER0 + number / 32 * 4,
             1 << (intid % 32),
         );
-    }
-
-    /// Keeps the interrupt of a device away until it is enabled again: its level stays high until the device is looked after.
-    pub(super) fn disable_shared(&self, intid: u32) {
-        if SHARED.contains(&intid) {
-            let register = ICENABLER0 + u64::from(intid) / 32 * 4;
-            self.write(self.distributor + register, 1 << (intid % 32));
-            while self.read(self.distributor + GICD_CTLR) & GICD_RWP != 0 {}
-        }
     }
 
     /// Lets the hypervisor's interrupts reach this PE. `false` if there is no redistributor for it.

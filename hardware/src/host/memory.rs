@@ -73,6 +73,21 @@ impl Dram {
         unsafe { core::slice::from_raw_parts(range.start as *const u8, length) }
     }
 
+    /// Gives whole granules as words that somebody outside of the program changes as well.
+    ///
+    /// # Panics
+    ///
+    /// If the range is not all memory that nobody has, or does not consist of granules.
+    pub(super) fn words(&mut self, range: Range<u64>) -> &'static [AtomicU64] {
+        let whole = (range.start | range.end).is_multiple_of(GRANULE_SIZE);
+        assert!(whole, "memory {range:#x?} does not consist of granules");
+        self.take(range.clone());
+        let count = (range.end - range.start) as usize / size_of::<u64>();
+        // SAFETY: the range is mapped memory outside of the image (`take` checks both), aligned (checked above), and from now on
+        // nobody else's in this program; who else there is reaches it by whole words, too.
+        unsafe { core::slice::from_raw_parts(range.start as *const AtomicU64, count) }
+    }
+
     fn take(&mut self, range: Range<u64>) {
         assert!(self.is_free(&range), "memory {range:#x?} is not to be had");
         self.taken.push(range);

@@ -25,7 +25,7 @@ mod translation;
 mod transport;
 mod vectors;
 
-pub use channel::Channel;
+pub use channel::{Channel, Place};
 pub use count::{counter, frequency, timed_smc};
 pub use entry::MAX_PES;
 pub use gic::Gic;

@@ -18,7 +18,7 @@ const UNKNOWN: u64 = u64::MAX;
 /// The affinities of PEs that take interrupts.
 static AFFINITIES: [AtomicU64; MAX_PES] = [const { AtomicU64::new(UNKNOWN) }; MAX_PES];
 
-/// A device has interrupted, and is kept from doing so again.
+/// A device has interrupted: that of the control channel, as there is no other.
 static DEVICE: AtomicBool = AtomicBool::new(false);
 
 /// Whether a device has interrupted.
@@ -35,7 +35,6 @@ pub(super) fn device_interrupt_taken() {
 #[derive(Debug)]
 pub struct Pe {
     index: usize,
-    gic: Gic,
     /// Not for other PEs: all it does concerns the one that it was made on.
     here: PhantomData<*const ()>,
 }
@@ -46,7 +45,6 @@ impl Pe {
         set_timer(0, 0);
         let pe = gic.enable_pe().then(|| Self {
             index,
-            gic: gic.clone(),
             here: PhantomData,
         })?;
         if let Some(own) = AFFINITIES.get(index) {
@@ -99,10 +97,8 @@ impl HostPe for Pe {
                 TIMER => set_timer(0, 0),
                 KICK => {}
                 of_realms if OF_REALMS.contains(&of_realms) => {}
-                device => {
-                    self.gic.disable_shared(device);
-                    DEVICE.store(true, Ordering::Release);
-                }
+                // An edge: nobody has to look after the device first.
+                _ => DEVICE.store(true, Ordering::Release),
             }
             gic::end(intid);
         }

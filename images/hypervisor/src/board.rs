@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property, ToCellInt};
+use hardware::host::Place;
 
 /// Why a device tree is of no use.
 pub(crate) type Unusable = &'static str;
@@ -22,17 +23,8 @@ pub(crate) struct Board {
     pub(crate) distributor: u64,
     /// Base and size of its redistributors.
     pub(crate) redistributors: (u64, u64),
-    /// Virtio devices.
-    pub(crate) virtio: Vec<Virtio>,
-}
-
-/// Where a virtio device may be.
-#[derive(Debug)]
-pub(crate) struct Virtio {
-    /// Its registers.
-    pub(crate) registers: Range<u64>,
-    /// Its interrupt.
-    pub(crate) intid: u32,
+    /// The control channel.
+    pub(crate) channel: Option<Place>,
 }
 
 impl Board {
@@ -84,7 +76,7 @@ impl Board {
                 redistributors.start,
                 redistributors.end - redistributors.start,
             ),
-            virtio: tree.root().children().filter_map(virtio).collect(),
+            channel: tree.root().children().find_map(channel),
         })
     }
 }
@@ -94,19 +86,21 @@ fn is_gic(node: &FdtNode<'_>) -> bool {
         .is_some_and(|mut names| names.any(|name| name == "arm,gic-v3"))
 }
 
-/// A virtio device: its registers and its shared peripheral interrupt.
-fn virtio(node: FdtNode<'_>) -> Option<Virtio> {
-    if !node.compatible()?.any(|name| name == "virtio,mmio") {
+/// The control channel: its memory, its shared peripheral interrupt, the call for its bell.
+fn channel(node: FdtNode<'_>) -> Option<Place> {
+    if !node.compatible()?.any(|name| name == "suzerain,channel") {
         return None;
     }
-    let registers = ranges(node).next()?;
+    let memory = ranges(node).next()?;
     // The GIC's binding: kind (0 for shared), number, flags.
     let property = node.property("interrupts")?;
     let (kind, rest) = property.value().split_first_chunk()?;
     let (number, _) = rest.split_first_chunk()?;
-    (u32::from_be_bytes(*kind) == 0).then_some(Virtio {
-        registers,
+    let bell = node.property("suzerain,bell")?.value_as::<u32>().ok()?;
+    (u32::from_be_bytes(*kind) == 0).then_some(Place {
+        memory,
         intid: u32::from_be_bytes(*number).checked_add(32)?,
+        bell,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Realms at the request of a tool: the control channel on the machine's virtio console.
+//! Realms at the request of a tool: the control channel.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -26,19 +26,27 @@ static SHARED: Once<Shared> = Once::new();
 static OUTBOX: Once<Outbox> = Once::new();
 
 /// The channel's bytes.
-struct Console(Channel);
+struct Wire(Channel);
 
-impl Link for Console {
+impl Link for Wire {
     fn receive(&mut self, to: &mut [u8]) -> usize {
         self.0.receive(to)
     }
 
-    fn send(&mut self, bytes: &[u8]) {
-        self.0.send(bytes);
+    fn send(&mut self, bytes: &[u8]) -> usize {
+        self.0.send(bytes)
+    }
+
+    fn has_room(&self) -> bool {
+        self.0.has_room()
     }
 
     fn has_arrivals(&self) -> bool {
         self.0.has_arrivals()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_broken()
     }
 }
 
@@ -47,15 +55,19 @@ impl Link for Console {
 /// # Errors
 ///
 /// A line that says what is missing.
-pub(crate) fn serve(board: &Board, gic: Gic, memory: Memory, pe: &mut Pe) -> Result<(), String> {
+pub(crate) fn serve(
+    board: &Board,
+    gic: Gic,
+    mut memory: Memory,
+    pe: &mut Pe,
+) -> Result<(), String> {
     let bytes = memory.launch.page_size;
     let page_size = PageSize::from_bytes(bytes)
         .ok_or_else(|| format!("pages of {bytes} bytes are none of 4K, 16K and 64K"))?;
-    let channel = board.virtio.iter().find_map(|device| {
-        let size = device.registers.end - device.registers.start;
-        Channel::find(device.registers.start, size, &gic, device.intid)
-    });
-    let channel = channel.ok_or("the machine has no virtio console to be controlled through")?;
+    let place = board.channel.as_ref();
+    let place = place.ok_or("the firmware knows no control channel")?;
+    let channel = Channel::open(place, &mut memory.dram, &gic);
+    let channel = channel.ok_or("nobody is at the other end of the control channel")?;
     let pes = board.pes.len().min(MAX_PES);
     println!(
         "hypervisor: {pes} PEs, {} MiB free, control channel",
@@ -74,7 +86,7 @@ pub(crate) fn serve(board: &Board, gic: Gic, memory: Memory, pe: &mut Pe) -> Res
         pes: pes as u32,
         free: Box::new(|| host.supply().free_bytes()),
     };
-    let mut server = Server::new(host, &shared.fleet, outbox, Console(channel), about);
+    let mut server = Server::new(host, &shared.fleet, outbox, Wire(channel), about);
     start_others(board);
     shared.fleet.run_pe(pe, &mut server);
     Ok(())

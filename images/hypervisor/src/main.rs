@@ -1,6 +1,6 @@
 //! A hypervisor at NS-EL2 that runs realms: `realm_vmm` on bare metal, on all PEs.
 //!
-//! If the launch bundle says so, it serves the control channel on the machine's virtio console (`realm_vmm::control`) and runs
+//! If the launch bundle says so, it serves the control channel (`realm_vmm::control`) and runs
 //! whatever realms it is asked for. Otherwise it runs one realm:
 //!
 //! The realm is what the launch bundle in memory describes (`cca_abi::launch`), or the demonstration realm that is

@@ -77,6 +77,21 @@ pub(crate) fn survey(mut dram: Dram, board: &Board) -> Result<Memory, String> {
     for range in usable.iter() {
         dram.add(range);
     }
+    if let Some(channel) = &board.channel {
+        // Reserved, and not of the RMM's or anybody else's memory.
+        if board
+            .memory
+            .iter()
+            .all(|memory| !within(&channel.memory, memory))
+            || channel.memory.start < RMM_END
+            || usable.contains(channel.memory.clone())
+        {
+            return Err(String::from(
+                "the control channel lies in memory that is not reserved for it",
+            ));
+        }
+        dram.add(channel.memory.clone());
+    }
 
     let mut free = usable;
     free.remove(HEAP);
@@ -116,6 +131,10 @@ pub(crate) fn survey(mut dram: Dram, board: &Board) -> Result<Memory, String> {
         launch,
         image,
     })
+}
+
+fn within(inner: &Range<u64>, outer: &Range<u64>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
 }
 
 fn read_bundle(dram: &Dram) -> Option<Launch> {

@@ -9,7 +9,7 @@ use core::panic::PanicInfo;
 use hardware::el3::boot::{Firmware, Hardware, Primary, index_of};
 use hardware::el3::{MAX_PES, ROOT_MEMORY};
 use hardware::println;
-use root_monitor::device_tree::{self, Machine};
+use root_monitor::device_tree::{self, Channel, Machine};
 use root_monitor::memory::Range;
 use root_monitor::psci::{ProcessingElement, Start};
 use root_monitor::{Identity, RootMonitor, layout, manifest};
@@ -31,7 +31,13 @@ fn main(mut primary: Primary) -> ! {
     let pes = processing_elements(&machine);
 
     let rmm = Range::between(firmware::RMM_BASE, firmware::RMM_END);
-    let protection = layout::protect(&primary.gpt, &machine.memory, rmm, &ROOT_MEMORY);
+    let channel = Channel {
+        memory: Range::new(firmware::CHANNEL_BASE, firmware::CHANNEL_SIZE),
+        intid: firmware::CHANNEL_INTID,
+    };
+    // Who started the machine sees the channel whatever the protection table says.
+    let kept = [channel.memory];
+    let protection = layout::protect(&primary.gpt, &machine.memory, rmm, &ROOT_MEMORY, &kept);
     let mut delegable = match protection {
         Ok(delegable) => delegable,
         Err(error) => panic!("granule protection: {error:?}"),
@@ -63,7 +69,7 @@ fn main(mut primary: Primary) -> ! {
         println!("root-monitor: the firmware contains no RMM");
     }
 
-    match device_tree::patch(primary.device_tree(), rmm) {
+    match device_tree::patch(primary.device_tree(), rmm, channel) {
         Ok(patched) => primary.device_tree()[..patched.len()].copy_from_slice(&patched),
         Err(error) => panic!("the device tree cannot be extended: {error:?}"),
     }

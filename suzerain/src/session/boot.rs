@@ -107,14 +107,16 @@ impl Booted {
             return Err(Failure::machine("no emulator was looked for"));
         };
         let bundle = Launch::control(page_size).encode();
-        let (running, stream) = qemu::start_with_channel(emulator, shape, parts, &bundle, screen)?;
+        let (running, reader, writer) =
+            qemu::start_with_channel(emulator, shape, parts, &bundle, screen)?;
         let (messages, process) = running.into_parts();
         let lines = Lines::default();
         let listener = {
             let (lines, screen) = (lines.clone(), screen.clone());
             thread::spawn(move || listen(&messages, &lines, &screen))
         };
-        Self::greet(stream, Box::new(process), lines, Some(listener))
+        let session = Session::new(reader, writer);
+        Self::greet(session, Box::new(process), lines, Some(listener))
     }
 
     /// Starts the in-process machine of that shape, in which realms run the demo guest's program.
@@ -142,20 +144,17 @@ impl Booted {
         };
         let thread = thread::Builder::new().name("machine".to_owned());
         let thread = thread.spawn(serve).map_err(failed)?;
-        Self::greet(ours, Box::new(thread), Lines::default(), None)
+        let session = Session::new(ours.try_clone().map_err(failed)?, ours);
+        Self::greet(session, Box::new(thread), Lines::default(), None)
     }
 
     /// Waits until the host at the other end of the channel is there.
     fn greet(
-        stream: UnixStream,
+        session: Session,
         process: Box<dyn Ends + Send>,
         lines: Lines,
         listener: Option<JoinHandle<()>>,
     ) -> Result<Self, Failure> {
-        let writer = stream
-            .try_clone()
-            .map_err(|error| Failure::machine(format!("no channel to the machine: {error}")))?;
-        let session = Session::new(stream, writer);
         let why = format!("the machine says nothing within {} s", HELLO.as_secs());
         session.set_deadline(Some((Instant::now() + HELLO, why)));
         let hello = session.hello();

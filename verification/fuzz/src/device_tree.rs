@@ -1,12 +1,17 @@
 //! The device tree that the root monitor reads and changes.
 
-use root_monitor::device_tree::{patch, read};
+use root_monitor::device_tree::{Channel, patch, read};
 use root_monitor::memory::Range;
 
 /// The device tree of the emulated machine.
 const SOUND: &[u8] = include_bytes!("../../../crates/root-monitor/tests/data/qemu-two-cpus-8g.dtb");
 
 const RESERVED: Range = Range::between(0x4010_0000, 0x4190_0000);
+
+const CHANNEL: Channel = Channel {
+    memory: Range::between(0x4190_0000, 0x41A0_0000),
+    intid: 42,
+};
 
 /// Reads and changes a device tree of these bytes, or a sound one that these bytes damage: three for each place.
 ///
@@ -36,9 +41,9 @@ fn check(blob: &[u8]) {
             assert!((range.base | range.size).is_multiple_of(4096), "{range:?}");
         }
     }
-    if let Ok(patched) = patch(blob, RESERVED) {
+    if let Ok(patched) = patch(blob, RESERVED, CHANNEL) {
         assert!(patched.len() <= blob.len());
-        let again = patch(&patched, RESERVED);
+        let again = patch(&patched, RESERVED, CHANNEL);
         assert!(
             again.is_ok() || again == Err(root_monitor::device_tree::DeviceTreeError::Room),
             "what was written cannot be read: {again:?}"

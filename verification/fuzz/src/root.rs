@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aarch64_formats::gpt::{AddressSpace, Gpi, L1_BYTES, L1_ENTRIES, ProtectedSpace};
-use cca_abi::el3::{BOOT_COMPLETE, RMI_REQ_COMPLETE, SWITCH_ON_DEMAND};
+use cca_abi::el3::{BOOT_COMPLETE, RING_BELL, RMI_REQ_COMPLETE, SWITCH_ON_DEMAND};
 use cca_abi::psci::Function;
 use cca_abi::smccc::Registers;
 use root_monitor::gpt::Gpt;
@@ -39,6 +39,8 @@ thread_local! {
 /// A machine that counts whom it wakes.
 struct Recorder {
     woken: [AtomicU64; PES],
+    /// How often it was rung.
+    rung: AtomicU64,
     shared: [AtomicU64; 512],
 }
 
@@ -49,6 +51,10 @@ impl Platform for Recorder {
 
     fn wake(&self, pe: usize) {
         self.woken[pe].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn ring(&self) {
+        self.rung.fetch_add(1, Ordering::Relaxed);
     }
 
     fn shared_buffer(&self) -> &[AtomicU64; 512] {
@@ -88,6 +94,7 @@ pub fn run(data: &[u8]) {
         };
         let platform = Recorder {
             woken: Default::default(),
+            rung: AtomicU64::new(0),
             shared: [const { AtomicU64::new(0) }; 512],
         };
         let root = RootMonitor::new(platform, gpt, &pes, 0, payload, Some(SHARED))
@@ -159,19 +166,24 @@ impl Play<'_> {
     }
 
     fn normal(&mut self, pe: usize, hand: &mut Hand<'_>) {
-        let function = match hand.below(8) {
+        let function = match hand.below(9) {
             0..4 => Function::ALL[hand.below(Function::ALL.len())]
                 .function_id()
                 .into(),
             4 => 0xC400_0150 + u64::from(hand.byte() % 64),
             5 => 0xC400_01B0 + u64::from(hand.byte() % 32),
             6 => 0x8000_0000 + u64::from(hand.byte() % 2),
+            7 => u64::from(SWITCH_ON_DEMAND) + u64::from(hand.byte() % 4),
             _ => hand.value(),
         };
         let mut registers = Self::registers(function, hand);
         let before = registers;
         let action = self.root.smc(pe, World::NonSecure, &mut registers);
         assert_eq!(registers.0[4..], before.0[4..], "{action:?}");
+        let rings = cca_abi::smccc::function_id(before.0[0]) == RING_BELL;
+        let rung = self.root.platform().rung.swap(0, Ordering::Relaxed);
+        assert_eq!(rung, u64::from(rings), "rung {rung} times");
+        assert!(!rings || (action, registers.0[0]) == (Action::Return, 0));
         self.pes[pe] = match action {
             Action::Return | Action::Suspend | Action::SystemOff | Action::SystemReset => {
                 Pe::Normal
@@ -190,7 +202,7 @@ impl Play<'_> {
         let function = match hand.below(8) {
             0 | 1 => RMI_REQ_COMPLETE.into(),
             2 => BOOT_COMPLETE.into(),
-            3 => SWITCH_ON_DEMAND.into(),
+            3 => u64::from(SWITCH_ON_DEMAND) + u64::from(hand.byte() % 2),
             // Delegation first of all.
             4 | 5 => 0xC400_01B0 + u64::from(hand.byte() % 2),
             6 => 0xC400_01B0 + u64::from(hand.byte() % 32),
@@ -202,6 +214,8 @@ impl Play<'_> {
         }
         let before = registers;
         let action = self.root.smc(pe, World::Realm, &mut registers);
+        let rung = self.root.platform().rung.load(Ordering::Relaxed);
+        assert_eq!(rung, 0, "the bell is the normal world's");
         match action {
             Action::Return => {
                 assert_eq!(registers.0[5..], before.0[5..]);

@@ -18,6 +18,8 @@ impl Platform for Plain {
 
     fn wake(&self, _: usize) {}
 
+    fn ring(&self) {}
+
     fn shared_buffer(&self) -> &[std::sync::atomic::AtomicU64; 512] {
         static PAGE: [std::sync::atomic::AtomicU64; 512] =
             [const { std::sync::atomic::AtomicU64::new(0) }; 512];

@@ -32,6 +32,11 @@ pub const BOOT_COMPLETE: u32 = 0xC400_01CF;
 ///
 /// X0 is 0, or -1 if there is no such agreement and every register is switched with the world.
 pub const SWITCH_ON_DEMAND: u32 = 0xC700_5A00;
+/// A call of Suzerain's own, which another EL3 answers as unknown: the normal world rings for whoever started the machine and has
+/// mapped the memory of the control channel ([`crate::firmware::CHANNEL_BASE`]).
+///
+/// X0 is 0, also if nobody is there to hear it.
+pub const RING_BELL: u32 = 0xC700_5A01;
 /// Number of results that RMM_RMI_REQ_COMPLETE carries to X0 to X4 of the host in interface 0.x.
 pub const REQ_COMPLETE_RESULTS: usize = 5;
 

@@ -1,6 +1,6 @@
 //! How a tool drives a hypervisor that runs several realms: the protocol of the channel between them.
 //!
-//! The channel is a stream of bytes in each direction, such as a virtio console of the machine. On it are frames
+//! The channel is a stream of bytes in each direction, such as two rings in memory (`suzerain_wire`). On it are frames
 //! ([`frame`]): a header of 12 bytes and a payload.
 //!
 //! | kind | direction | `realm` | `stream` | payload |

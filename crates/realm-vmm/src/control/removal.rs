@@ -19,6 +19,8 @@ const STEPS: u64 = 64;
 pub(super) enum Leaving {
     /// That is the number of the request.
     Asked(u64),
+    /// The request is answered. The answer is still on its way.
+    Answered,
     /// Nobody can ask for anything any more.
     Closed,
 }
@@ -83,9 +85,11 @@ impl<T: SmcTransport, M: PageSupply, L: Link> Server<'_, '_, T, M, L> {
         {
             if let Leaving::Asked(id) = leaving {
                 self.reply(id, Outcome::Ok(Answer::Done));
-                self.link.send(&self.outbox.take());
+                self.leaving = Some(Leaving::Answered);
             }
-            self.fleet.finish(pe);
+            if self.send() || matches!(leaving, Leaving::Closed) {
+                self.fleet.finish(pe);
+            }
         }
         false
     }

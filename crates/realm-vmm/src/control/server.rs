@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use realm_host::{Host, PageSupply, SmcTransport};
 
@@ -29,8 +30,11 @@ pub trait Link {
     /// Moves bytes that have arrived to the start of `to`, and says how many; 0 if none have.
     fn receive(&mut self, to: &mut [u8]) -> usize;
 
-    /// Sends all of the bytes. May wait for the other side to take them.
-    fn send(&mut self, bytes: &[u8]);
+    /// Sends the first of the bytes, as many as there is room for, and says how many. Does not wait for the other side to take any.
+    fn send(&mut self, bytes: &[u8]) -> usize;
+
+    /// Whether there may be room since the last [`Link::send`] that sent less than all.
+    fn has_room(&self) -> bool;
 
     /// Whether bytes may have arrived since the last [`Link::receive`] that returned 0.
     fn has_arrivals(&self) -> bool;
@@ -57,6 +61,8 @@ pub struct Server<'f, 'a, T: SmcTransport, M: PageSupply, L> {
     about: About<'f>,
     pub(super) link: L,
     reader: FrameReader,
+    /// What is being sent, and how much of it has been.
+    sending: (Vec<u8>, usize),
     pub(super) realms: BTreeMap<u32, Entry<'a, T, M>>,
     next: u32,
     greeted: bool,
@@ -102,6 +108,7 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
             about,
             link,
             reader: FrameReader::default(),
+            sending: (Vec::new(), 0),
             realms: BTreeMap::new(),
             next: 1,
             greeted: false,
@@ -147,6 +154,23 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
             }
         }
         !self.broken
+    }
+
+    /// Sends what there is to send, until the other side has to take some of it first. Says whether that was all.
+    pub(super) fn send(&mut self) -> bool {
+        loop {
+            let (bytes, sent) = &mut self.sending;
+            if *sent == bytes.len() {
+                (*bytes, *sent) = (self.outbox.take(), 0);
+                if bytes.is_empty() {
+                    return true;
+                }
+            }
+            *sent += self.link.send(&bytes[*sent..]).min(bytes.len() - *sent);
+            if *sent < bytes.len() {
+                return false;
+            }
+        }
     }
 
     fn frame(&mut self, frame: Frame, pe: &mut impl HostPe) {
@@ -393,15 +417,18 @@ impl<T: SmcTransport, M: PageSupply, L: Link> Service for Server<'_, '_, T, M, L
         }
         self.tell_of_ends();
         more |= self.take_apart(pe);
-        let bytes = self.outbox.take();
-        if !bytes.is_empty() {
-            self.link.send(&bytes);
-        }
+        self.send();
         more && !self.fleet.is_over()
     }
 
     fn is_wanted(&self) -> bool {
-        self.outbox.is_urgent() || self.link.has_arrivals() || self.link.is_closed()
+        let (bytes, sent) = &self.sending;
+        let may_send = if *sent < bytes.len() {
+            self.link.has_room()
+        } else {
+            self.outbox.is_urgent()
+        };
+        may_send || self.link.has_arrivals() || self.link.is_closed()
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) enum Event {
     Clean(AddressSpace, u64),
     Invalidate(u64),
     Wake(usize),
+    Ring,
 }
 
 /// A platform that writes down what it is asked for.
@@ -55,6 +56,10 @@ impl Platform for Recorder {
 
     fn wake(&self, pe: usize) {
         self.events.lock().unwrap().push(Event::Wake(pe));
+    }
+
+    fn ring(&self) {
+        self.events.lock().unwrap().push(Event::Ring);
     }
 
     fn shared_buffer(&self) -> &[AtomicU64; 512] {
