@@ -4,7 +4,7 @@ use super::context::Context;
 use super::layout::{BLOCK, DEVICE_TREE, FLASH, MAX_PES, OwnBlock, PE_SHIFT, PeBlock, RMM};
 pub use super::machine::Hardware;
 use super::machine::{MONITOR, monitor};
-use super::{entry, gic, mmu, power, protection, switch};
+use super::{bell, entry, gic, mmu, power, protection, switch};
 use crate::common::uart::{UART0, Uart};
 use crate::common::{console, memory};
 use crate::{read_sysreg, write_sysreg};
@@ -187,6 +187,7 @@ extern "C" fn el3_primary() -> ! {
         console::set(Uart::new(UART0));
     }
     gic::set_up_distributor();
+    bell::set_up();
     power::admit_secondaries();
     match gpt {
         Ok(gpt) => root_monitor_image_main(Primary { gpt }),

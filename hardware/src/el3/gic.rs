@@ -2,19 +2,22 @@
 //! which are in Group 0 and of the highest priority. The normal world can neither see those nor change or send them.
 
 use super::boot::affinity_of;
-use super::layout::{GICD, GICR};
+use super::layout::{GICD, GICR, SECURE_UART_INTID};
 use crate::common::barrier::{dsb_sy, isb};
 use crate::common::device;
 use crate::{read_sysreg, write_sysreg};
+use cca_abi::firmware::CHANNEL_INTID;
 
 const GICD_CTLR: usize = 0x0;
 const GICD_TYPER: usize = 0x4;
 const GICD_IGROUPR: usize = 0x80;
 const GICD_ISENABLER: usize = 0x100;
+const GICD_ISPENDR: usize = 0x200;
 const GICD_IPRIORITYR: usize = 0x400;
 const GICD_ICFGR: usize = 0xC00;
 const GICD_IGRPMODR: usize = 0xD00;
 const GICD_NSACR: usize = 0xE00;
+const GICD_IROUTER: usize = 0x6000;
 
 const CTLR_ENABLES: u32 = 0b111;
 const CTLR_ENABLE_GROUP0: u32 = 1 << 0;
@@ -36,6 +39,8 @@ const WAKER_ASLEEP: u32 = 1 << 2;
 
 /// The interrupt by which one PE at EL3 calls another. It must be below 16; the normal world's software uses the first eight.
 pub(super) const CALL: u32 = 15;
+/// The interrupt of the UART that is the bell ([`super::bell`]). A level.
+pub(super) const BELL: u32 = SECURE_UART_INTID;
 /// From here on an INTID means that there is no interrupt.
 const SPECIAL: u32 = 1020;
 /// SCR_EL3.NS and FIQ.
@@ -80,13 +85,34 @@ pub(super) fn set_up_distributor() {
         write(GICD + GICD_IPRIORITYR + 4 * n, PRIORITIES);
     }
     for n in 2..lines / 16 {
-        write(GICD + GICD_ICFGR + 4 * n, 0);
+        let edge = (n == CHANNEL_INTID as usize / 16).then_some(0b10 << (CHANNEL_INTID % 16 * 2));
+        write(GICD + GICD_ICFGR + 4 * n, edge.unwrap_or(0));
     }
+    keep_bell();
     write(
         control,
         read(control) | CTLR_ENABLE_GROUP0 | CTLR_ENABLE_GROUP1_NS,
     );
     wait_while(control, CTLR_RWP);
+}
+
+/// Makes [`BELL`] an interrupt of EL3, which the primary PE takes.
+fn keep_bell() {
+    let (word, bit) = (BELL as usize / 32 * 4, 1 << (BELL % 32));
+    let group = GICD + GICD_IGROUPR + word;
+    write(group, read(group) & !bit);
+    let priority = GICD + GICD_IPRIORITYR + BELL as usize / 4 * 4;
+    write(priority, read(priority) & !(0xFF << (BELL % 4 * 8)));
+    let route = GICD + GICD_IROUTER + 8 * BELL as usize;
+    write(route, 0);
+    write(route + 4, 0);
+    write(GICD + GICD_ISENABLER + word, bit);
+}
+
+/// Makes [`CHANNEL_INTID`] pending, which is the normal world's.
+pub(super) fn pend_channel() {
+    let word = CHANNEL_INTID as usize / 32 * 4;
+    write(GICD + GICD_ISPENDR + word, 1 << (CHANNEL_INTID % 32));
 }
 
 /// The redistributor of this PE, found by its affinity.
