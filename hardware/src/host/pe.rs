@@ -43,7 +43,7 @@ impl Pe {
     /// Prepares this PE for the hypervisor's interrupts. `None` if the controller has nothing for it.
     pub fn start(gic: &Gic, index: usize) -> Option<Self> {
         set_timer(0, 0);
-        let pe = gic.enable_pe().then(|| Self {
+        let pe = gic.enable_pe().then_some(Self {
             index,
             here: PhantomData,
         })?;

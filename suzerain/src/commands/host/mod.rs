@@ -1,6 +1,7 @@
 //! `suzerain host`: boots the user's own host on the project's firmware.
 
 mod machine;
+mod masters;
 mod payload;
 mod tree;
 
@@ -60,7 +61,8 @@ pub(crate) struct Host {
     #[arg(long, short)]
     pub(crate) verbose: bool,
 
-    /// Options for QEMU, after `--`: disks, networks, and whatever else the machine should have
+    /// Options for QEMU, after `--`: disks, networks, and whatever else the machine should have. There is a warning about devices
+    /// that reach realms
     #[arg(last = true, value_name = "QEMU OPTIONS")]
     pub(crate) qemu: Vec<String>,
 }
@@ -160,6 +162,9 @@ pub(crate) fn run(options: &Host) -> u8 {
 fn boot(options: &Host, summary: &mut Summary, screen: &Screen) -> Result<(), Failure> {
     let started = Instant::now();
     options.check()?;
+    if let Some(warning) = masters::warning(&options.qemu) {
+        screen.err(&warning);
+    }
     let payload = Payload::new(options, screen)?;
     summary.payload = Some(payload.what.clone());
     summary.append = payload.linux.as_ref().map(|linux| linux.append.clone());
