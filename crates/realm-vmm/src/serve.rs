@@ -319,10 +319,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         let targets = match register {
             SGI1R => gic.send(vcpu, SgiGroup::One, request),
             SGI0R | ASGI1R => gic.send(vcpu, SgiGroup::Zero, request),
-            DIR => {
-                gic.deactivate(vcpu, value);
-                Targets::NONE
-            }
+            DIR => gic.deactivate(vcpu, value),
             _ => Targets::NONE,
         };
         self.notify(targets, Some(vcpu), pe);

@@ -70,12 +70,18 @@ impl Interface {
         }
         self.active1 &= self.active1.wrapping_sub(1);
         if self.vmcr & VEOIM == 0 {
-            self.deactivate(id);
+            self.deactivate_any(id);
         }
     }
 
-    /// A write of `ICC_DIR_EL1` (or the second half of [`end`](Self::end)).
+    /// A write of `ICC_DIR_EL1`, which is nothing while an end deactivates.
     pub(crate) fn deactivate(&mut self, id: u32) {
+        if self.vmcr & VEOIM != 0 {
+            self.deactivate_any(id);
+        }
+    }
+
+    fn deactivate_any(&mut self, id: u32) {
         match self
             .lists
             .iter_mut()
@@ -210,7 +216,16 @@ mod tests {
         let mut interface = enabled();
         interface.hcr |= 1 << 2;
         interface.deactivate(99);
+        assert_eq!(interface.hcr >> 27 & 0x1F, 0, "an end deactivates");
+        interface.end(99);
         assert_eq!(interface.hcr >> 27 & 0x1F, 1);
+        interface.set_split_end(true);
+        interface.end(99);
+        assert_eq!(interface.hcr >> 27 & 0x1F, 1, "no more than a drop");
+        interface.deactivate(99);
+        assert_eq!(interface.hcr >> 27 & 0x1F, 2);
+        interface.hcr &= !(1 << 28);
+        interface.hcr |= 1 << 27;
         assert_eq!(interface.maintenance(), 1 << 2);
         assert!(interface.maintenance_asserted());
     }

@@ -101,7 +101,7 @@ impl Bench {
                 gic.send(vcpu, group, SgiRequest::new(value))
             }
             8 => {
-                gic.deactivate(vcpu, value);
+                drop(gic.deactivate(vcpu, value));
                 Targets::NONE
             }
             _ => self.enter_or_leave(vcpu, value, hand),

@@ -27,7 +27,8 @@ pub(super) mod hcr {
     pub(in crate::gic) const NPIE: u64 = 1 << 3;
     /// Writes to ICC_DIR_EL1 leave the realm.
     pub(in crate::gic) const TDIR: u64 = 1 << 14;
-    /// How often the realm has ended an interrupt that was in no list register.
+    /// How often the realm has deactivated an interrupt that was in no list register. While ends are split, writes to ICC_DIR_EL1
+    /// leave the realm instead, and there are processors that count what is no more than a priority drop.
     pub(super) const EOI_COUNT: u32 = 27;
 }
 
@@ -103,10 +104,14 @@ impl Interface {
         self.timers = *timers;
         self.pmu = pmu;
         self.vmcr = gic.vmcr;
-        for _ in 0..gic.hcr >> hcr::EOI_COUNT & 0x1F {
-            self.end_one(vcpu, shared);
+        let mut targets = Targets::NONE;
+        if !self.is_split() {
+            for _ in 0..gic.hcr >> hcr::EOI_COUNT & 0x1F {
+                targets |= self.end_one(vcpu, shared);
+            }
         }
-        self.take_back(vcpu, shared, &gic.list_registers)
+        targets |= self.take_back(vcpu, shared, &gic.list_registers);
+        targets
     }
 
     /// The vCPU was not entered: everything is as it was before.
@@ -145,24 +150,33 @@ impl Interface {
     }
 
     /// The realm has ended an interrupt that was in no list register. Interrupts end in the order of their priorities.
-    fn end_one(&mut self, vcpu: usize, shared: &mut Shared) {
+    fn end_one(&mut self, vcpu: usize, shared: &mut Shared) -> Targets {
         let private =
             bits(self.bank.active & !self.bank.in_flight()).map(|n| (self.bank.priority(n), n));
         let spis = bits(shared.active(vcpu)).map(|n| (shared.bank.priority(n), n + 32));
-        if let Some((_, intid)) = private.chain(spis).min() {
-            self.deactivate(vcpu, intid, shared);
+        match private.chain(spis).min() {
+            Some((_, intid)) => self.deactivate(intid, shared),
+            None => Targets::NONE,
         }
     }
 
-    /// The realm has written an INTID to ICC_DIR_EL1.
-    pub(super) fn deactivate(&mut self, vcpu: usize, intid: u32, shared: &mut Shared) {
+    /// Whether ending an interrupt and deactivating it are two writes.
+    pub(super) fn is_split(&self) -> bool {
+        self.vmcr & vmcr::SPLIT_END != 0
+    }
+
+    /// An interrupt of this vCPU, or a shared one, which may be active on any, is active no more.
+    pub(super) fn deactivate(&mut self, intid: u32, shared: &mut Shared) -> Targets {
         match intid {
-            0..32 => self.bank.clear_active(1 << intid),
-            32..64 => {
-                let mine = shared.active(vcpu) & 1 << (intid - 32);
-                shared.bank.clear_active(mine);
+            0..32 => {
+                self.bank.clear_active(1 << intid);
+                Targets::NONE
             }
-            _ => {}
+            32..64 => {
+                let bit = 1 << (intid - 32);
+                shared.change(bit, |shared| shared.bank.clear_active(bit))
+            }
+            _ => Targets::NONE,
         }
     }
 
@@ -176,7 +190,7 @@ impl Interface {
     ) -> Entry {
         let count = count.min(MAX_LIST_REGISTERS);
         self.set_lines(now);
-        let split = self.vmcr & vmcr::SPLIT_END != 0;
+        let split = self.is_split();
         let mut candidates = [None; 64];
         let mut found = 0;
         for candidate in self.candidates(vcpu, shared) {
@@ -219,10 +233,11 @@ impl Interface {
             }
         }
         if candidates.iter().skip(count).flatten().any(|c| c.active) {
-            control |= hcr::LRENPIE;
-            if split {
-                control |= hcr::TDIR;
-            }
+            control |= hcr::LRENPIE | hcr::TDIR;
+        }
+        // What the realm deactivates may be active in no list register, or on another vCPU.
+        if split {
+            control |= hcr::TDIR;
         }
         Entry {
             list_registers: self.registers,

@@ -157,10 +157,13 @@ impl Gic {
         }
     }
 
-    /// A vCPU has written an INTID to ICC_DIR_EL1, and has left the realm for it.
-    pub fn deactivate(&self, vcpu: usize, value: u64) {
-        if let Some((mut interface, mut shared)) = self.both(vcpu) {
-            interface.deactivate(vcpu, value as u32 & 0xFF_FFFF, &mut shared);
+    /// A vCPU has written an INTID to ICC_DIR_EL1, and has left the realm for it. That is nothing while its ends deactivate.
+    pub fn deactivate(&self, vcpu: usize, value: u64) -> Targets {
+        match self.both(vcpu) {
+            Some((mut interface, mut shared)) if interface.is_split() => {
+                interface.deactivate(value as u32 & 0xFF_FFFF, &mut shared)
+            }
+            _ => Targets::NONE,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use cca_abi::mpidr::architectural_from_index;
 
+use super::bank::Bank;
 use super::distributor::{BitRegister, is_aligned};
 use super::interface::Interface;
 use super::shared::Shared;
@@ -102,7 +103,11 @@ impl Interface {
         size: u64,
         value: u64,
     ) -> Targets {
-        let before = self.bank.deliverable(shared.forwarded);
+        let wanted = |bank: &Bank| {
+            let deliverable = bank.deliverable(shared.forwarded);
+            (deliverable, deliverable & !bank.active)
+        };
+        let before = wanted(&self.bank);
         let mut recalled = 0;
         match (offset, size) {
             (WAKER, 4) => self.asleep = value & PROCESSOR_SLEEP != 0,
@@ -122,8 +127,9 @@ impl Interface {
             }
             _ => {}
         }
-        let after = self.bank.deliverable(shared.forwarded);
-        if after & !before != 0 || recalled != 0 {
+        let after = wanted(&self.bank);
+        // Something new, or something that does not wait for its own end any more.
+        if after.0 & !before.0 != 0 || after.1 & !before.1 != 0 || recalled != 0 {
             Targets::one(vcpu)
         } else {
             Targets::NONE

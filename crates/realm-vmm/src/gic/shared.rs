@@ -105,23 +105,28 @@ impl Shared {
             targets.add(usize::from(self.holders[n as usize]));
         }
         change(self);
-        for (n, target) in self.addressed().into_iter().enumerate() {
-            if let (Some(target), true) = (target, target != before[n]) {
-                targets.add(target);
+        for (now, before) in self.addressed().into_iter().zip(before) {
+            // What becomes active is of no more interest than before; what is active no more can be taken.
+            match now {
+                Some((target, true)) if before.is_none_or(|(before, _)| before != target) => {
+                    targets.add(target);
+                }
+                Some((target, false)) if before != now => targets.add(target),
+                _ => {}
             }
         }
         targets
     }
 
-    /// Whom each interrupt that is deliverable goes to.
-    fn addressed(&self) -> [Option<usize>; 32] {
+    /// Whom each interrupt that is deliverable goes to, and whether it waits there for its own end.
+    fn addressed(&self) -> [Option<(usize, bool)>; 32] {
         let mut addressed = [None; 32];
         let active = self.bank.active;
         for n in bits(self.bank.deliverable(self.forwarded)) {
             addressed[n as usize] = if active & 1 << n != 0 {
-                Some(usize::from(self.holders[n as usize]))
+                Some((usize::from(self.holders[n as usize]), true))
             } else {
-                self.target(n)
+                self.target(n).map(|target| (target, false))
             };
         }
         addressed

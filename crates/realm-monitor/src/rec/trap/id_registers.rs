@@ -42,9 +42,14 @@ pub(super) fn value(register: SystemRegister, cpu: &CpuFeatures, realm: RealmFea
         (6, 0) => ids.isar0,
         // LS64 needs HCRX_EL2.
         (6, 1) => ids.isar1 & !nibble(60),
-        // WFxT, RPRES, GPA3, APA3, BC, PAC_frac. MOPS and others need HCRX_EL2.
+        // WFxT where it works, RPRES, GPA3, APA3, BC, PAC_frac. MOPS and others need HCRX_EL2.
         (6, 2) => {
-            ids.isar2 & (nibble(0) | nibble(4) | nibble(8) | nibble(12) | nibble(20) | nibble(24))
+            let wfxt = if WITHOUT_TIMEOUT.contains(&ids.midr) {
+                0
+            } else {
+                nibble(0)
+            };
+            ids.isar2 & (wfxt | nibble(4) | nibble(8) | nibble(12) | nibble(20) | nibble(24))
         }
         // FGT and ECV are controls of EL2.
         (7, 0) => ids.mmfr0 & !(nibble(56) | nibble(60)),
@@ -64,6 +69,10 @@ pub(super) fn value(register: SystemRegister, cpu: &CpuFeatures, realm: RealmFea
         _ => 0,
     }
 }
+
+/// MIDR_EL1 of processors that say that they have WFIT and WFET, whose syndrome then is that of WFI and WFE when they are trapped: the
+/// host does not learn that there is a timeout, and the realm waits for ever. QEMU's `max`, up to version 10 at least.
+const WITHOUT_TIMEOUT: [u64; 1] = [0x000F_0510];
 
 const fn nibble(low: u32) -> u64 {
     0xF << low
@@ -131,6 +140,7 @@ mod tests {
                 mmfr1: 0x0110_1120_1031_2122,
                 mmfr2: 0x1221_0111_1201_1011,
                 mmfr3: 0x1000_0000_0000_0000,
+                midr: 0x000F_0510,
                 ..IdRegisters::default()
             },
             ..CpuFeatures::default()
@@ -159,10 +169,18 @@ mod tests {
         assert_eq!(read(5, 0), 0x10_200A, "DFR0");
         assert_eq!(read(6, 0), 0x1221_1111_1021_2120, "ISAR0");
         assert_eq!(read(6, 1), 0x0111_2111_1021_1502, "ISAR1");
-        assert_eq!(read(6, 2), 0x0010_0012, "ISAR2");
+        assert_eq!(read(6, 2), 0x0010_0010, "ISAR2");
         assert_eq!(read(7, 0), 0x0000_0323_1020_1126, "MMFR0");
         assert_eq!(read(7, 1), 0x0010_1020_0030_2002, "MMFR1");
         assert_eq!(read(7, 2), 0x1021_0011_1001_1011, "MMFR2");
+    }
+
+    #[test]
+    fn a_realm_sees_waits_with_a_timeout_where_they_have_one() {
+        let mut cpu = qemu();
+        cpu.ids.midr = 0x410F_D490;
+        let isar2 = SystemRegister::new(3, 0, 0, 6, 2);
+        assert_eq!(value(isar2, &cpu, PLAIN), 0x0010_0012);
     }
 
     #[test]

@@ -251,7 +251,7 @@ fn what_is_active_in_no_list_register_ends_all_the_same() {
     let _ = send(&gic, 0, 0);
     let entry = gic.enter(0, 1, 0);
     assert_eq!(states(&entry), [(0, 1)]);
-    assert_eq!(entry.hcr, hcr::NPIE | hcr::LRENPIE);
+    assert_eq!(entry.hcr, hcr::NPIE | hcr::LRENPIE | hcr::TDIR);
     // It has ended SGI 0 and then the next one, which it had acknowledged before.
     let state = GicExit {
         hcr: 1 << 27,
@@ -279,8 +279,92 @@ fn with_split_ends_what_is_pending_goes_first_and_deactivation_leaves_the_realm(
     assert_eq!(states(&entry), [(9, 1)]);
     assert_eq!(entry.hcr, hcr::NPIE | hcr::LRENPIE | hcr::TDIR);
     let _ = gic.not_entered(0);
-    gic.deactivate(0, 4);
+    let _ = gic.deactivate(0, 4);
     assert_eq!(gic.read_redistributor(PRIVATE + ISACTIVER, 4), 0);
+}
+
+/// An exit that leaves the list registers as `lists`, with ends split or not, and a count of ends in no list register.
+fn leave(gic: &Gic, vcpu: usize, lists: &[u64], split: bool, ends: u64) -> Targets {
+    let state = GicExit {
+        list_registers: core::array::from_fn(|n| lists.get(n).copied().unwrap_or(0)),
+        hcr: ends << 27,
+        vmcr: LISTENING | u64::from(split) << 9,
+        ..GicExit::default()
+    };
+    gic.left(vcpu, &state, &Timers::default(), false)
+}
+
+#[test]
+fn with_split_ends_the_count_of_ends_deactivates_nothing() {
+    let gic = set_up(1);
+    let _ = leave(&gic, 0, &[], true, 0);
+    let active = || gic.read_redistributor(PRIVATE + ISACTIVER, 4);
+    // Eight are taken one after the other, their priority is dropped, and none is deactivated.
+    for intid in 0..8 {
+        let _ = send(&gic, 0, intid);
+        let entry = gic.enter(0, 4, 0);
+        assert!(entry.hcr & hcr::TDIR != 0);
+        let lists: Vec<_> = entry
+            .list_registers
+            .iter()
+            .map(|list| {
+                let taken = list & lr::PENDING != 0;
+                if taken {
+                    list & !lr::STATE | lr::ACTIVE
+                } else {
+                    *list
+                }
+            })
+            .collect();
+        let _ = leave(&gic, 0, &lists, true, 1);
+        assert_eq!(active(), (2 << intid) - 1);
+    }
+    // One that is active is not delivered, and comes when it is deactivated. The order is the realm's.
+    let _ = send(&gic, 0, 3);
+    for intid in [5, 0, 7, 2, 3, 6, 1, 4] {
+        assert!(!gic.is_pending(0, 0));
+        let _ = gic.deactivate(0, intid);
+        assert_eq!(active() >> intid & 1, 0);
+        if intid == 3 {
+            assert!(gic.is_pending(0, 0));
+            let _ = gic.write_redistributor(PRIVATE + ICPENDR, 4, !0);
+        }
+    }
+    assert_eq!(active(), 0);
+    for nothing in [0, 31, 40, 1023, 0xFF_FFFF, u64::MAX] {
+        assert!(gic.deactivate(0, nothing).is_empty());
+    }
+}
+
+#[test]
+fn without_split_ends_a_write_that_deactivates_is_none() {
+    let gic = set_up(1);
+    let _ = gic.write_redistributor(PRIVATE + ISACTIVER, 4, 1 << 4);
+    let _ = leave(&gic, 0, &[], false, 0);
+    assert!(gic.deactivate(0, 4).is_empty());
+    assert_eq!(gic.read_redistributor(PRIVATE + ISACTIVER, 4), 1 << 4);
+}
+
+#[test]
+fn a_shared_interrupt_is_deactivated_from_any_vcpu() {
+    let gic = set_up(2);
+    for vcpu in 0..2 {
+        let _ = leave(&gic, vcpu, &[], true, 0);
+    }
+    // Active on vCPU 0, outside of the realm: it is over at once, and being high it is pending again.
+    let _ = gic.set_line(1, true);
+    assert_eq!(states(&gic.enter(0, 4, 0)), [(33, 1)]);
+    let _ = leave(&gic, 0, &[lr::ACTIVE | 33], true, 0);
+    assert_eq!(list(gic.deactivate(1, 33)), [0]);
+    assert_eq!(states(&gic.enter(0, 4, 0)), [(33, 1)]);
+    // Active in its list register: it is called for that.
+    let _ = leave(&gic, 0, &[lr::ACTIVE | 33], true, 0);
+    assert_eq!(states(&gic.enter(0, 4, 0)), [(33, 2)]);
+    assert_eq!(list(gic.deactivate(1, 33)), [0]);
+    let _ = gic.set_line(1, false);
+    let _ = leave(&gic, 0, &[lr::ACTIVE | 33], true, 0);
+    assert_eq!(gic.read_distributor(ISACTIVER + 4, 4), 0);
+    assert_eq!(states(&gic.enter(0, 4, 0)), []);
 }
 
 #[test]

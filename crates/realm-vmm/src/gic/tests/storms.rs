@@ -67,7 +67,7 @@ fn a_storm_of_registers_and_exits_leaves_legal_list_registers() {
                 }
                 6 => drop(gic.set_line(random.below(70) as u32, value & 1 != 0)),
                 7 => drop(gic.send(vcpu, SgiGroup::One, SgiRequest::new(value & 0x1_0F03_FFFF))),
-                8 => gic.deactivate(vcpu, value & 0x3F),
+                8 => drop(gic.deactivate(vcpu, value & 0x3F)),
                 9 => drop((gic.is_pending(vcpu, value), gic.deadline(vcpu))),
                 _ => match inside[vcpu].take() {
                     None => {
