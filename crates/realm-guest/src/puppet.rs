@@ -69,6 +69,52 @@ pub enum Operation {
     FillRegisters = 18,
     /// Looks at these registers: seed; reports how many differ from what was filled in, or [`NOTHING`].
     CompareRegisters = 19,
+    /// Loads from a device: IPA, bytes (1, 2, 4 or 8).
+    Load = 20,
+    /// Stores in a device: IPA, bytes (1, 2, 4 or 8), value.
+    Store = 21,
+    /// Adds to a doubleword in one instruction, which no host can emulate: IPA, value.
+    Add = 22,
+    /// Waits for an event.
+    WaitForEvent = 23,
+    /// Writes to a register of the interrupt controller that its host has: number in [`GicRegister`], value.
+    WriteGic = 24,
+    /// Reads an identification register: CRm, op2.
+    Identify = 25,
+    /// Uses a feature: CRm and op2 of the identification register that shows it, lowest bit of the field; reports what became of
+    /// it as [`Use`] says.
+    UseFeature = 26,
+}
+
+/// What became of the use of a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// It does not do what it should.
+    Wrong = 0,
+    /// It works.
+    Works = 1,
+    /// The program does not know how to use it.
+    Unknown = 2,
+    /// The field describes the processor, and there is nothing to use.
+    Description = 3,
+}
+
+/// Registers of the interrupt controller whose writes leave a realm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GicRegister {
+    /// ICC_SGI1R_EL1.
+    Sgi1 = 0,
+    /// ICC_ASGI1R_EL1.
+    Asgi1 = 1,
+    /// ICC_SGI0R_EL1.
+    Sgi0 = 2,
+    /// ICC_DIR_EL1, if the host traps it.
+    Deactivate = 3,
+}
+
+impl GicRegister {
+    /// All of them, by their numbers.
+    pub const ALL: [Self; 4] = [Self::Sgi1, Self::Asgi1, Self::Sgi0, Self::Deactivate];
 }
 
 impl Operation {
@@ -96,15 +142,50 @@ impl Operation {
             17 => Self::ReadMany,
             18 => Self::FillRegisters,
             19 => Self::CompareRegisters,
+            20 => Self::Load,
+            21 => Self::Store,
+            22 => Self::Add,
+            23 => Self::WaitForEvent,
+            24 => Self::WriteGic,
+            25 => Self::Identify,
+            26 => Self::UseFeature,
             _ => return None,
         })
+    }
+}
+
+/// A vCPU of a realm that obeys: beside what every program needs, what is good for scenarios only.
+pub trait PuppetPe: GuestPe {
+    /// Loads `size` bytes (1, 2, 4 or 8) from a device, with an instruction that the host can emulate.
+    fn load(&self, ipa: u64, size: u64) -> u64;
+
+    /// Stores the low `size` bytes (1, 2, 4 or 8) of `value` in a device, with an instruction that the host can emulate.
+    fn store(&self, ipa: u64, size: u64, value: u64);
+
+    /// Adds to the doubleword at `ipa` in one instruction, which no host can emulate.
+    fn add(&self, ipa: u64, value: u64);
+
+    /// WFE. May return early.
+    fn wait_for_event(&self);
+
+    /// Writes `value`, in X8, to a register of the interrupt controller.
+    fn write_gic(&self, register: GicRegister, value: u64);
+
+    /// The identification register with op0 3, op1 0, CRn 0, and this CRm (1 to 7) and op2 (0 to 7).
+    fn identify(&self, crm: u64, op2: u64) -> u64;
+
+    /// Uses the feature that the field from bit `low` on of an identification register shows; `None` where vCPUs are simulated
+    /// with less than they show.
+    fn use_feature(&self, crm: u64, op2: u64, low: u64) -> Option<Use> {
+        let _ = (crm, op2, low);
+        None
     }
 }
 
 /// Obeys the host for ever. `page` is the IPA of a granule of protected memory for the host calls.
 ///
 /// Returns only if the host gives an answer that is no operation, or a host call is refused.
-pub fn run<P: GuestPe>(pe: &P, page: u64) {
+pub fn run<P: PuppetPe>(pe: &P, page: u64) {
     let mut report = [0; 31];
     loop {
         let Some(answer) = call_host(pe, page, &report) else {
@@ -119,7 +200,7 @@ pub fn run<P: GuestPe>(pe: &P, page: u64) {
     }
 }
 
-fn carry_out<P: GuestPe>(pe: &P, operation: Operation, arguments: &[u64], report: &mut [u64]) {
+fn carry_out<P: PuppetPe>(pe: &P, operation: Operation, arguments: &[u64], report: &mut [u64]) {
     match operation {
         Operation::Nothing => {}
         Operation::Smc => {
@@ -158,6 +239,21 @@ fn carry_out<P: GuestPe>(pe: &P, operation: Operation, arguments: &[u64], report
         }
         Operation::CompareRegisters => {
             report[0] = pe.register_differences(arguments[0]).unwrap_or(NOTHING);
+        }
+        Operation::Load => report[0] = pe.load(arguments[0], arguments[1]),
+        Operation::Store => pe.store(arguments[0], arguments[1], arguments[2]),
+        Operation::Add => pe.add(arguments[0], arguments[1]),
+        Operation::WaitForEvent => pe.wait_for_event(),
+        Operation::WriteGic => {
+            if let Some(register) = GicRegister::ALL.get(arguments[0] as usize) {
+                pe.write_gic(*register, arguments[1]);
+            }
+        }
+        Operation::Identify => report[0] = pe.identify(arguments[0], arguments[1]),
+        Operation::UseFeature => {
+            report[0] = pe
+                .use_feature(arguments[0], arguments[1], arguments[2])
+                .map_or(NOTHING, |outcome| outcome as u64);
         }
         Operation::Spin => loop {
             pe.counter();

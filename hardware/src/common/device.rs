@@ -60,6 +60,14 @@ macro_rules! store {
 }
 
 load!(
+    /// Loads a byte.
+    load_8, u8, "ldrb", "w"
+);
+load!(
+    /// Loads 16 bits.
+    load_16, u16, "ldrh", "w"
+);
+load!(
     /// Loads 32 bits.
     load_32, u32, "ldr", "w"
 );
@@ -72,10 +80,18 @@ store!(
     store_8, u8, "strb", "w"
 );
 store!(
+    /// Stores 16 bits.
+    store_16, u16, "strh", "w"
+);
+store!(
     /// Stores 32 bits.
     store_32, u32, "str", "w"
 );
 store!(
     /// Stores 64 bits.
     store_64, u64, "str", "x"
+);
+store!(
+    /// Adds to 64 bits, which is no access that a host can emulate.
+    add_64, u64, ".arch_extension lse\nstadd", "x"
 );

@@ -3,7 +3,9 @@
 //! The image names its two mains with [`realm_program!`](crate::realm_program); both are called with the MMU on.
 
 pub mod entry;
+mod features;
 mod panic;
+mod puppet;
 mod start;
 mod translation;
 mod vcpu;

@@ -209,7 +209,7 @@ impl GuestPe for Vcpu {
 }
 
 /// Opens FP, Advanced SIMD and, if the realm has it, SVE with the longest vectors that there are. Whether it has it.
-fn open_vectors() -> bool {
+pub(super) fn open_vectors() -> bool {
     let sve = read_sysreg!("id_aa64pfr0_el1") >> 32 & 0xF != 0;
     let zen = if sve { 3 << 16 } else { 0 };
     // SAFETY: compiled code uses none of the registers. CPACR_EL1.FPEN and ZEN.

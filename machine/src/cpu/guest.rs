@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use cca_abi::smccc::Registers;
 use realm_guest::Conduit;
 use realm_guest::demo::GuestPe;
+use realm_guest::puppet::{GicRegister, PuppetPe};
 
 use super::core::{Core, Instruction, Taken};
 use super::interface::SPURIOUS;
@@ -186,5 +187,41 @@ impl GuestPe for GuestCpu {
 
     fn secondary_entry(&self) -> u64 {
         (self.pc() & !(crate::memory::GRANULE_SIZE - 1)) + SECONDARY_OFFSET
+    }
+}
+
+impl PuppetPe for GuestCpu {
+    fn load(&self, ipa: u64, size: u64) -> u64 {
+        must(GuestCpu::load(self, ipa, size as u8), "a device load")
+    }
+
+    fn store(&self, ipa: u64, size: u64, value: u64) {
+        must(
+            GuestCpu::store(self, ipa, size as u8, value),
+            "a device store",
+        );
+    }
+
+    fn add(&self, ipa: u64, value: u64) {
+        must(self.atomic_add(ipa, value), "an addition");
+    }
+
+    fn wait_for_event(&self) {
+        must(self.execute(Instruction::WaitForEvent), "WFE");
+    }
+
+    fn write_gic(&self, register: GicRegister, value: u64) {
+        let name = match register {
+            GicRegister::Sgi1 => names::ICC_SGI1R_EL1,
+            GicRegister::Asgi1 => names::ICC_ASGI1R_EL1,
+            GicRegister::Sgi0 => names::ICC_SGI0R_EL1,
+            GicRegister::Deactivate => names::ICC_DIR_EL1,
+        };
+        must(self.write_system(name, value), "a GIC register");
+    }
+
+    fn identify(&self, crm: u64, op2: u64) -> u64 {
+        let register = Encoding(3, 0, 0, crm as u8, op2 as u8);
+        must(self.read_system(register), "an identification register")
     }
 }

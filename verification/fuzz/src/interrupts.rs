@@ -100,10 +100,7 @@ impl Bench {
                 let group = hand.pick(&[SgiGroup::One, SgiGroup::Zero]);
                 gic.send(vcpu, group, SgiRequest::new(value))
             }
-            8 => {
-                drop(gic.deactivate(vcpu, value));
-                Targets::NONE
-            }
+            8 => gic.deactivate(vcpu, value),
             _ => self.enter_or_leave(vcpu, value, hand),
         };
         assert!(targets.iter().all(|target| target < self.inside.len()));

@@ -4,10 +4,12 @@
 mod attestation;
 mod counters;
 mod exits;
+mod features;
 mod interrupts;
 mod kvm;
 mod points;
 mod psci;
+mod records;
 mod ripas;
 mod rsi;
 mod running;
@@ -80,6 +82,8 @@ pub(crate) fn all() -> impl Iterator<Item = Story> {
         psci::STORIES,
         ripas::STORIES,
         exits::STORIES,
+        records::STORIES,
+        features::STORIES,
         running::STORIES,
         vectors::STORIES,
         counters::STORIES,
