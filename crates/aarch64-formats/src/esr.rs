@@ -131,6 +131,16 @@ impl Esr {
         Self((class as u64) << 26 | rest & 0x3FF_FFFF)
     }
 
+    /// The syndrome of an SError that an ESB instruction has deferred to DISR_EL1, if that register says that there is one.
+    #[must_use]
+    pub const fn deferred(disr: u64) -> Option<Self> {
+        const A: u64 = 1 << 31;
+        if disr & A == 0 {
+            return None;
+        }
+        Some(Self::new(class::SERROR, field::IL | disr & 0x1FF_FFFF))
+    }
+
     /// The bits of the register.
     #[must_use]
     pub const fn bits(self) -> u64 {
@@ -392,6 +402,13 @@ mod tests {
             }
         );
         assert_eq!(sgi1r.iss(0, true), 0x3A_3017);
+    }
+
+    #[test]
+    fn a_deferred_error_has_the_syndrome_of_one_that_is_taken() {
+        assert_eq!(Esr::deferred(0x7FFF_FFFF), None);
+        let esr = Esr::deferred(0xFE00_0000 | 1 << 24 | 0xE11).map(Esr::bits);
+        assert_eq!(esr, Some(0x2F << 26 | 1 << 25 | 1 << 24 | 0xE11));
     }
 
     #[test]

@@ -244,6 +244,11 @@ pub enum Exception {
         /// ESR_EL2.
         esr: u64,
     },
+    /// An SError interrupt that was pending before the realm could be entered: the host's or the monitor's.
+    EarlierSError {
+        /// What ESR_EL2 would be.
+        esr: u64,
+    },
 }
 
 /// One PE, exclusively owned by the call that runs on it.

@@ -306,12 +306,18 @@ fn external_aborts_go_to_the_host_and_if_recoverable_to_the_realm() {
 }
 
 #[test]
-#[should_panic(expected = "uncontainable external abort")]
-fn an_uncontainable_abort_stops_the_machine() {
-    exit_of(
-        &mut Rig::active(),
-        abort(DATA_ABORT | 2 << 11 | 0x10, 0, RAM),
-    );
+fn an_uncontainable_abort_goes_to_the_realm_and_stops_nobody() {
+    let mut rig = Rig::active();
+    for kind in [1, 2] {
+        let esr = DATA_ABORT | kind << 11 | 1 << 9 | 0x10;
+        let expected = RecExit {
+            esr,
+            ..RecExit::default()
+        };
+        assert_eq!(exit_of(&mut rig, abort(esr, 0x99, RAM)), expected);
+        assert_eq!(rig.rec(REC0).sysreg(SysReg::FarEl1), 0x99);
+        rig.rec(REC0).set_sysreg(SysReg::FarEl1, 0);
+    }
 }
 
 #[test]
@@ -426,6 +432,70 @@ fn system_errors_go_to_the_host_and_if_they_must_to_the_realm() {
         Exception::Irq
     });
     rig.run();
+}
+
+/// The realm's HCR_EL2.VSE and VSESR_EL2 at its next entry; it takes the virtual SError.
+fn virtual_error(rig: &mut Rig) -> (bool, u64) {
+    const VSE: u64 = 1 << 8;
+    let seen = std::rc::Rc::new(std::cell::Cell::new((false, 0)));
+    let see = seen.clone();
+    rig.step(move |rec| {
+        let hcr = rec.get(layout::HCR_EL2);
+        see.set((hcr & VSE != 0, rec.get(layout::VSESR_EL2)));
+        rec.set(layout::HCR_EL2, hcr & !VSE);
+        rec.set(layout::VSESR_EL2, 0);
+        Exception::Irq
+    });
+    rig.run();
+    seen.get()
+}
+
+#[test]
+fn a_system_error_that_nobody_can_contain_stops_nobody() {
+    let mut rig = Rig::active();
+    let error = |rest: u64| 0x2F << 26 | 1 << 25 | rest;
+    for (esr, shown, virtual_syndrome) in [
+        // Uncontainable, and a kind that does not exist.
+        (error(0x211), error(0x211), 0x211),
+        (error(0x1211), error(0x1211), 0x1211),
+        // Of the implementation's own, and not asynchronous.
+        (
+            error(1 << 24 | 0xABCDEF),
+            error(1 << 24 | 0xABCDEF & 0x1E3F),
+            1 << 24,
+        ),
+        (error(0x610), error(0x610), 1 << 24),
+    ] {
+        let exit = exit_of(&mut rig, Exception::SError { esr });
+        let expected = RecExit {
+            exit_reason: 6,
+            esr: shown & !(1 << 25),
+            ..RecExit::default()
+        };
+        assert_eq!(exit, expected, "{esr:#x}");
+        assert_eq!(
+            virtual_error(&mut rig),
+            (true, virtual_syndrome),
+            "{esr:#x}"
+        );
+    }
+}
+
+#[test]
+fn an_error_from_before_the_entry_is_not_the_realms() {
+    let mut rig = Rig::active();
+    // Kinds of which the realm would get each one if it were its own.
+    for kind in [0, 1, 3, 1 << 14] {
+        let esr = 0x2F << 26 | kind << 10 | 1 << 9 | 0x11;
+        let exit = exit_of(&mut rig, Exception::EarlierSError { esr });
+        let expected = RecExit {
+            exit_reason: 6,
+            esr,
+            ..RecExit::default()
+        };
+        assert_eq!(exit, expected, "{esr:#x}");
+        assert_eq!(virtual_error(&mut rig), (false, 0), "{esr:#x}");
+    }
 }
 
 #[test]

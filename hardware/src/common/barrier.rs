@@ -47,6 +47,11 @@ instruction!(
     dmb_sy, "dmb sy"
 );
 instruction!(
+    /// Waits until errors of earlier accesses are known as SError interrupts, and defers one that is pending and masked to
+    /// DISR_EL1. Does nothing without FEAT_RAS.
+    esb, "hint #16"
+);
+instruction!(
     /// Waits for an event.
     wfe, "wfe"
 );

@@ -25,8 +25,10 @@ pub(super) const CPTR_VECTORS: u64 = 1 << 8 | 1 << 12;
 /// CPTR_EL3.TTA and TAM: no trace and activity monitor registers for the Realm world.
 const CPTR_REALM: u64 = 1 << 20 | 1 << 30;
 
-/// MDCR_EL3 of both worlds: SDD, SPD32 = 0b10, SCCD, MCCD.
-pub(super) const MDCR: u64 = 1 << 16 | 0b10 << 14 | 1 << 23 | 1 << 34;
+/// MDCR_EL3 of both worlds. SDD, SPD32 = 0b10: no debug exceptions of the Secure state. SCCD, MCCD, and SPME and MPMX zero:
+/// no cycles and no events are counted at EL3. TTRF: trace filters are not switched, so nobody has them. NSPB, NSTB and SBRBE
+/// zero: no profiling, no trace buffer, no branch records.
+pub(super) const MDCR: u64 = 1 << 16 | 0b10 << 14 | 1 << 23 | 1 << 34 | 1 << 19;
 
 /// HFGRTR_EL2, HFGWTR_EL2 bits whose zero would trap: nTPIDR2_EL0, nSMPRI_EL1, nACCDATA_EL1.
 const FGT_NO_TRAP: u64 = 1 << 55 | 1 << 54 | 1 << 50;

@@ -10,9 +10,11 @@ extern crate alloc;
 
 mod channel;
 mod count;
+mod counters;
 pub mod entry;
 mod gic;
 mod heap;
+mod interface;
 mod memory;
 mod panic;
 mod pe;
@@ -27,8 +29,10 @@ mod vectors;
 
 pub use channel::{Channel, Place};
 pub use count::{counter, frequency, timed_smc};
+pub use counters::{counters, start_counters, stop_counters};
 pub use entry::MAX_PES;
 pub use gic::Gic;
+pub use interface::{fill_interface, interface_differences};
 pub use memory::Dram;
 pub use panic::stop;
 pub use pe::{Pe, affinity};

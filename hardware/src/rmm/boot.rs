@@ -9,7 +9,7 @@ use crate::common::{barrier, console};
 use crate::rmm::cpu::{self, Optional};
 use crate::rmm::mmu::{self, ADDRESS_BITS, NON_SECURE, Range};
 use crate::rmm::pe::Pe;
-use crate::rmm::{MAX_PES, hash, smc};
+use crate::rmm::{MAX_PES, hash, pmu, smc};
 use crate::{read_sysreg, write_sysreg};
 use cca_abi::el3::manifest::{Manifest, ManifestError};
 use cca_abi::el3::{
@@ -134,7 +134,7 @@ fn fail(code: i64) -> ! {
 }
 
 /// The EL2 registers of a PE that stay as they are: for a realm, everything optional trapped or off.
-fn configure(optional: Optional) {
+fn configure(optional: Optional, counters: u64) {
     let midr = read_sysreg!("midr_el1");
     // SAFETY: traps and offsets for lower exception levels only.
     unsafe {
@@ -143,6 +143,8 @@ fn configure(optional: Optional) {
         write_sysreg!("cntvoff_el2", 0);
         write_sysreg!("vpidr_el2", midr);
         write_sysreg!("hstr_el2", 0);
+        // All counters are EL1's, and those of the host do not count what the RMM does, whatever their filters say.
+        write_sysreg!("mdcr_el2", pmu::mdcr_monitor(counters));
         write_sysreg!("s3_4_c12_c11_0", 0); // ICH_HCR_EL2
         if optional.ecv_offset {
             write_sysreg!("s3_4_c14_c0_6", 0); // CNTPOFF_EL2
@@ -168,7 +170,7 @@ fn configure(optional: Optional) {
 pub fn start<I: Image>() -> ! {
     let features = cpu::features();
     let optional = Optional::of(&features.ids);
-    configure(optional);
+    configure(optional, features.pmu_counters.unwrap_or(0).into());
     // SAFETY: written before this PE could come here, and never again.
     let boot = unsafe { &*BOOT.0.get() };
     if IMAGE_TO_BE_STARTED.load(Ordering::Acquire) {

@@ -5,14 +5,16 @@
 //! affected by it.
 
 use crate::common::assembly::{assembly, operation, routines};
-use crate::common::barrier::{dsb_nsh, isb};
+use crate::common::barrier::{dsb_nsh, esb, isb};
 use crate::rmm::cpu::Optional;
 use crate::rmm::debug::{self, HostDebug};
 use crate::rmm::el1::{self, HostRegisters};
 use crate::rmm::entry::HCR_MONITOR;
+use crate::rmm::gic::HostGic;
 use crate::rmm::simd::{FP_ON, HostSimd, SVE_ON};
-use crate::rmm::{gic, hash, pmu};
+use crate::rmm::{hash, pmu};
 use crate::{read_sysreg, write_sysreg};
+use aarch64_formats::esr::Esr;
 use realm_monitor::platform::{CpuFeatures, Exception, ProcessingElement, RecContext, Stage2};
 use realm_monitor::rec::layout::{
     CNTHCTL_EL2, CPTR_EL2, GPRS, HCR_EL2, MDCR_EL2, PC, PE_PRIVATE, PSTATE, SVE_VECTORS, SysReg,
@@ -109,6 +111,10 @@ const SYNC: u64 = 0;
 const IRQ: u64 = 1;
 const FIQ: u64 = 2;
 
+/// Of a REC's private words: the PE that it ran on last, and the syndrome of an SError that it has still to hear of, or 0.
+const LAST_PE: usize = PE_PRIVATE;
+const DEFERRED_ERROR: usize = PE_PRIVATE + 1;
+
 /// HCR_EL2: a virtual SError is pending.
 const VSE: u64 = 1 << 8;
 
@@ -123,7 +129,6 @@ const EC_SME: u64 = 0x1D;
 #[derive(Debug)]
 pub struct Pe {
     optional: Optional,
-    gic: gic::Registers,
     /// MDCR_EL2.HPMN: all counters are EL1's.
     counters: u64,
     /// Whether a realm's EL1 registers and virtual CPU interface are in the PE.
@@ -137,9 +142,12 @@ pub struct Pe {
     /// Whether the PE may hold stage 1 translations that are not those of the REC that is loaded.
     stale: bool,
     host: HostRegisters,
+    host_gic: HostGic,
     host_simd: HostSimd,
     host_debug: HostDebug,
     host_pmu: pmu::Registers,
+    /// The host's DISR_EL1.
+    host_disr: u64,
 }
 
 impl Pe {
@@ -148,7 +156,6 @@ impl Pe {
         let optional = Optional::of(&features.ids);
         Self {
             optional,
-            gic: gic::Registers::of(features.ich_vtr),
             counters: features.pmu_counters.unwrap_or(0).into(),
             loaded: false,
             simd_loaded: false,
@@ -156,9 +163,11 @@ impl Pe {
             last_rec: 0,
             stale: false,
             host: HostRegisters::default(),
+            host_gic: HostGic::new(features.ich_vtr),
             host_simd: HostSimd::new(optional),
             host_debug: HostDebug::new(features),
             host_pmu: pmu::Registers::ZERO,
+            host_disr: 0,
         }
     }
 
@@ -185,19 +194,59 @@ impl Pe {
         // The timer masks must hold before the timers can assert.
         isb();
         el1::load(rec, self.optional);
-        self.gic.load(rec);
+        self.host_gic.give_to(rec);
         isb();
         // The RECs of a realm share its VMID, but each is a processor with translations of its own. What one of them
         // left in this PE, or this one before it ran on another PE, must not be used.
         let (this_pe, this_rec) = (read_sysreg!("mpidr_el1"), rec.0.as_ptr().addr());
-        self.stale = self.last_rec != this_rec || rec.get(PE_PRIVATE) != this_pe;
+        self.stale = self.last_rec != this_rec || rec.get(LAST_PE) != this_pe;
         self.last_rec = this_rec;
-        rec.set(PE_PRIVATE, this_pe);
+        rec.set(LAST_PE, this_pe);
         self.loaded = true;
     }
 }
 
 impl Pe {
+    /// An SError that is pending, which the PE forgets: its syndrome. Whatever is in DISR_EL1 is lost.
+    fn pending_error(&self) -> Option<u64> {
+        // SAFETY: a place for deferred errors.
+        unsafe { write_sysreg!("s3_0_c12_c1_1", 0) };
+        esb();
+        Esr::deferred(read_sysreg!("s3_0_c12_c1_1")).map(Esr::bits)
+    }
+
+    /// What a realm must not be entered for: SErrors are masked while the RMM runs, and not taken at EL3. So one that the host
+    /// leaves behind is found here, before the realm could take the blame.
+    fn error_before(&mut self, rec: RecContext<'_>) -> Option<Exception> {
+        if !self.optional.ras {
+            return None;
+        }
+        let own = rec.get(DEFERRED_ERROR);
+        if own != 0 {
+            rec.set(DEFERRED_ERROR, 0);
+            return Some(Exception::SError { esr: own });
+        }
+        self.host_disr = read_sysreg!("s3_0_c12_c1_1");
+        let esr = self.pending_error()?;
+        self.restore_disr();
+        Some(Exception::EarlierSError { esr })
+    }
+
+    /// Keeps an SError of the realm, which has been left, from the host: the next run begins with it.
+    fn error_behind(&self, rec: RecContext<'_>) {
+        if self.optional.ras {
+            if let Some(esr) = self.pending_error() {
+                rec.set(DEFERRED_ERROR, esr);
+            }
+            self.restore_disr();
+        }
+    }
+
+    fn restore_disr(&self) {
+        // SAFETY: what the host had there.
+        unsafe { write_sysreg!("s3_0_c12_c1_1", self.host_disr) };
+    }
+
     /// Whether a synchronous exception of a realm without SIMD loaded asks for it.
     fn wants_simd(&self, rec: RecContext<'_>, esr: u64) -> bool {
         match esr >> 26 & 0x3F {
@@ -217,6 +266,9 @@ impl ProcessingElement for Pe {
             // `save`.
             unsafe { write_sysreg!("cnthctl_el2", rec.get(CNTHCTL_EL2)) };
         } else {
+            if let Some(error) = self.error_before(rec) {
+                return error;
+            }
             self.load(rec, stage2);
             // In the host's streaming mode a realm's SVE instruction is an SME exception, and that is the realm's own where
             // it has SME shut. So the realm must not find the PE in that mode.
@@ -283,7 +335,7 @@ impl ProcessingElement for Pe {
         // SAFETY: back to the RMM's own; stage 2 is off before the realm's stage 1 registers go.
         unsafe { write_sysreg!("hcr_el2", HCR_MONITOR) };
         isb();
-        self.gic.store(rec);
+        self.host_gic.take_from(rec);
         el1::store(rec, self.optional);
         if let Some(counters) = pmu::counters(rec) {
             self.host_pmu.take_from(rec, counters);
@@ -292,7 +344,10 @@ impl ProcessingElement for Pe {
             self.host_debug.restore();
             self.debug_loaded = false;
         }
+        // SAFETY: the host's counters do not count what the RMM does.
+        unsafe { write_sysreg!("mdcr_el2", pmu::mdcr_monitor(self.counters)) };
         self.host.restore(self.optional);
+        self.error_behind(rec);
         if self.simd_loaded {
             self.host_simd.take_from(rec);
             self.simd_loaded = false;
@@ -309,3 +364,7 @@ impl ProcessingElement for Pe {
         read_sysreg!("cntpct_el0")
     }
 }
+
+#[cfg(test)]
+#[path = "pe_tests.rs"]
+mod tests;

@@ -12,6 +12,12 @@ use realm_monitor::rec::layout::{MDCR_EL2, PMEVCNTR, PMEVTYPER, PMU_COUNTERS_MAX
 /// MDCR_EL2.TPM: accesses to the PMU are trapped, so the realm has none.
 const TPM: u64 = 1 << 6;
 
+/// MDCR_EL2 while no realm is loaded: HPMD and HCCD, neither events nor cycles are counted at EL2; and HPMN, all `counters` are
+/// EL1's.
+pub const fn mdcr_monitor(counters: u64) -> u64 {
+    1 << 17 | 1 << 23 | counters
+}
+
 /// Number of event counters of a realm with the PMU.
 pub fn counters(rec: RecContext<'_>) -> Option<usize> {
     let mdcr = rec.get(MDCR_EL2);

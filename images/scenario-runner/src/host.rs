@@ -6,8 +6,8 @@ use core::cell::RefCell;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-use cca_abi::GRANULE_SIZE;
 use cca_abi::smccc::Registers;
+use cca_abi::GRANULE_SIZE;
 use hardware::host::{Dram, Gic, Pe, Transport};
 use realm_host::SmcTransport;
 use realm_token::{PUBLIC_KEY_SIZE, development};
@@ -115,6 +115,10 @@ impl Host for ScenarioHost {
         0x80_0000_0000
     }
 
+    fn hole(&self) -> Option<u64> {
+        Some(0x0B00_0000)
+    }
+
     fn puppet_image(&self) -> &[u64] {
         &self.puppet
     }
@@ -198,5 +202,25 @@ impl SharedRegisters for ScenarioHost {
 
     fn point_differences(&self, seed: u64) -> u64 {
         hardware::host::register_differences(seed)
+    }
+
+    fn fill_interface(&self, seed: u64) {
+        hardware::host::fill_interface(seed);
+    }
+
+    fn interface_differences(&self, seed: u64) -> u64 {
+        hardware::host::interface_differences(seed)
+    }
+
+    fn start_counters(&self) -> bool {
+        hardware::host::start_counters()
+    }
+
+    fn counters(&self) -> [u64; 3] {
+        hardware::host::counters()
+    }
+
+    fn stop_counters(&self) {
+        hardware::host::stop_counters();
     }
 }

@@ -81,7 +81,11 @@ impl<'h> Fixture<'h> {
     }
 
     /// Whether everything so far went as it must.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    ///
+    /// What went wrong first.
+    pub fn check(&self) -> Result<(), Failure> {
         self.failure.clone().map_or(Ok(()), Err)
     }
 

@@ -61,6 +61,11 @@ pub trait Host {
     /// An aligned PA outside all memory.
     fn outside(&self) -> u64;
 
+    /// An aligned PA that the normal world reaches and where nothing answers; `None` if the machine has no such thing.
+    fn hole(&self) -> Option<u64> {
+        None
+    }
+
     /// The raw image of [`realm_guest::puppet`], as words, or whatever stands for it where the program is not
     /// machine code.
     fn puppet_image(&self) -> &[u64];

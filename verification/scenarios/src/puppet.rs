@@ -41,6 +41,9 @@ pub struct Puppet {
 }
 
 impl Puppet {
+    /// First IPA that the puppet does not use by itself, in its memory.
+    pub const FREE_PAGE: u64 = FREE_PAGE;
+
     /// Builds and activates a realm with this many RECs, of which the first is runnable.
     pub fn new(fixture: &mut Fixture<'_>, recs: u64) -> Puppet {
         let realm = fixture.realm();
@@ -98,6 +101,11 @@ impl Puppet {
         };
         puppet.expect_call(fixture, 0, &RecEnter::default());
         puppet
+    }
+
+    /// Has REC 0 store a doubleword at an IPA.
+    pub fn write(&self, fixture: &mut Fixture<'_>, address: u64, value: u64) {
+        self.perform(fixture, 0, Operation::Write, &[address, value]);
     }
 
     /// Enters a REC once: X0 and the exit record.

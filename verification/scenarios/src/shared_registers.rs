@@ -22,4 +22,21 @@ pub trait SharedRegisters {
 
     /// Number of those registers that are not what [`SharedRegisters::fill_points`] left in them.
     fn point_differences(&self, seed: u64) -> u64;
+
+    /// Fills the list and active priorities registers of the GIC's virtual CPU interface, and DISR_EL1 as if an SError had been
+    /// deferred.
+    fn fill_interface(&self, seed: u64);
+
+    /// Number of those registers that are not what [`SharedRegisters::fill_interface`] left in them.
+    fn interface_differences(&self, seed: u64) -> u64;
+
+    /// Lets the cycle counter and an event counter of each range count cycles wherever the host can have them count, from zero
+    /// on. `false` if there are none.
+    fn start_counters(&self) -> bool;
+
+    /// What these three have counted.
+    fn counters(&self) -> [u64; 3];
+
+    /// Lets nothing count any more.
+    fn stop_counters(&self);
 }

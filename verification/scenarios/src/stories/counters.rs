@@ -4,20 +4,49 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use cca_abi::rmi::params::realm_flags;
+use cca_abi::rmi::run::{ExitReason, RecEnter};
+use cca_abi::rmi::{Command, DATA_FLAG_MEASURE, data_create, rtt_init_ripas};
+use cca_abi::smccc::Registers;
 use realm_guest::puppet::{NOTHING, Operation};
 
 use super::vectors::supported;
 use super::{Needs, Story};
 use crate::fixture::Fixture;
-use crate::puppet::Puppet;
+use crate::puppet::{MEMORY, Puppet};
 use crate::realm::Realm;
+use crate::shared_registers::SharedRegisters;
 
-pub(super) const STORIES: &[Story] = &[Story {
-    name: "REC: the overflow of a realm's counter is told with every exit",
-    covers: &[],
-    needs: Needs::Registers,
-    tell: overflow,
-}];
+pub(super) const STORIES: &[Story] = &[
+    Story {
+        name: "REC: the overflow of a realm's counter is told with every exit",
+        covers: &[],
+        needs: Needs::Registers,
+        tell: overflow,
+    },
+    Story {
+        name: "REC: the host's counters stand still in a realm, in the RMM and at EL3",
+        covers: &[],
+        needs: Needs::Registers,
+        tell: stand_still,
+    },
+];
+
+/// A share of the time that is none: the host's own instructions around a call take some.
+const FEW_PERCENT: u64 = 50;
+/// The same where a call is so short that they take much.
+const NOT_ALL: u64 = 90;
+/// How often something is measured; a computer that is busy may take time from the host's part of it.
+const TRIES: usize = 20;
+/// Calls that are measured together, because one is short.
+const CALLS: usize = 200;
+/// An SMC that nobody knows.
+const UNKNOWN: u32 = 0xC300_5555;
+/// What counts, in the order of `SharedRegisters::counters`.
+const COUNTERS: [&str; 3] = [
+    "the cycle counter",
+    "an event counter",
+    "an event counter of EL2",
+];
 
 fn overflow(fixture: &mut Fixture<'_>) {
     let most = supported(fixture).pmu_num_ctrs;
@@ -53,4 +82,125 @@ fn overflow(fixture: &mut Fixture<'_>) {
             fixture.equal(&what, told, [1 - asked as u8, asked as u8]);
         }
     }
+}
+
+/// Measures how much the host's counters count while `run` runs, in percent of what they do while the host itself runs:
+/// the least of some tries.
+fn counted(
+    fixture: &mut Fixture<'_>,
+    registers: &dyn SharedRegisters,
+    what: &str,
+    most: u64,
+    mut run: impl FnMut(&mut Fixture<'_>, &mut dyn FnMut(&mut dyn FnMut())),
+) {
+    let host = fixture.host();
+    let mut least = [u64::MAX; 3];
+    for _ in 0..TRIES {
+        run(fixture, &mut |measured| {
+            let measure = |measured: &mut dyn FnMut()| {
+                let (from, before) = (host.counter(), registers.counters());
+                measured();
+                let (after, to) = (registers.counters(), host.counter());
+                let ticks = to.wrapping_sub(from).max(1);
+                let counts = [0, 1, 2].map(|n| after[n].wrapping_sub(before[n]) & 0xFFFF_FFFF);
+                (ticks, counts)
+            };
+            let (ticks, counts) = measure(measured);
+            let (own_ticks, own_counts) = measure(&mut || {
+                let start = host.counter();
+                while host.counter().wrapping_sub(start) < ticks.min(10_000) {}
+            });
+            for n in 0..3 {
+                let rate = (own_counts[n] * 1000 / own_ticks).max(1);
+                least[n] = least[n].min(counts[n] * 100_000 / (ticks * rate));
+            }
+        });
+    }
+    for (counter, share) in COUNTERS.into_iter().zip(least) {
+        if share >= most {
+            fixture.fail(&format!("{what}: {counter} counts {share} % of the time"));
+        }
+    }
+}
+
+fn stand_still(fixture: &mut Fixture<'_>) {
+    let host = fixture.host();
+    let Some(registers) = host
+        .registers()
+        .filter(|registers| registers.start_counters())
+    else {
+        return;
+    };
+    let before = registers.counters();
+    let start = host.counter();
+    while host.counter().wrapping_sub(start) < 10_000 {}
+    let after = registers.counters();
+    for n in 0..3 {
+        fixture.equal(COUNTERS[n], after[n] > before[n], true);
+    }
+
+    counted(fixture, registers, "EL3", NOT_ALL, |fixture, measure| {
+        let host = fixture.host();
+        measure(&mut || {
+            for _ in 0..CALLS {
+                host.smc(&mut Registers::call(UNKNOWN, &[]));
+            }
+        });
+    });
+
+    let realm = fixture.realm();
+    fixture.tables(realm.rd, MEMORY);
+    let src = fixture.non_secure_with(&[1, 2, 3]);
+    let input = rtt_init_ripas::Input {
+        rd: realm.rd,
+        base: MEMORY,
+        top: MEMORY + 4096 * TRIES as u64,
+    };
+    fixture.call(Command::RttInitRipas, input.encode());
+    let mut ipa = MEMORY;
+    counted(
+        fixture,
+        registers,
+        "the RMM",
+        FEW_PERCENT,
+        |fixture, measure| {
+            let input = data_create::Input {
+                rd: realm.rd,
+                data: fixture.delegated(),
+                ipa,
+                src,
+                flags: DATA_FLAG_MEASURE,
+            };
+            ipa += 4096;
+            let call = input.encode();
+            let mut results = call;
+            let host = fixture.host();
+            measure(&mut || host.smc(&mut results));
+            fixture.equal("RMI_DATA_CREATE", results.0[0], 0);
+            fixture.succeeded(Command::DataCreate, &call, &results);
+        },
+    );
+
+    let puppet = Puppet::new(fixture, 1);
+    let mut enter = Puppet::order(Operation::Spin, &[]);
+    counted(
+        fixture,
+        registers,
+        "a realm",
+        FEW_PERCENT,
+        |fixture, measure| {
+            let host = fixture.host();
+            host.interrupt_at(Some(host.counter().wrapping_add(100_000)));
+            let mut exit = None;
+            measure(&mut || exit = Some(puppet.enter(fixture, 0, &enter)));
+            host.interrupt_at(None);
+            host.take_interrupts();
+            enter = RecEnter::default();
+            if let Some((x0, exit)) = exit {
+                fixture.equal("X0", x0, 0);
+                fixture.reason(&exit, ExitReason::Irq);
+            }
+        },
+    );
+    registers.stop_counters();
 }

@@ -1,5 +1,7 @@
 //! Exits for memory accesses, waiting and timers, and what the host may answer.
 
+use alloc::format;
+
 use cca_abi::rmi::run::{ExitReason, RecEnter, RecExit, enter_flags};
 use cca_abi::rmi::{Command, rtt_map_unprotected, rtt_unmap_unprotected};
 use realm_guest::puppet::Operation;
@@ -45,6 +47,12 @@ pub(super) const STORIES: &[Story] = &[
         covers: &["RMI_REC_ENTER/success"],
         needs: Needs::Nothing,
         tell: shared_memory,
+    },
+    Story {
+        name: "REC: shared memory at which nothing answers stops nobody but the realm",
+        covers: &[],
+        needs: Needs::Registers,
+        tell: nothing_answers,
     },
     Story {
         name: "RMI_REC_ENTER/unpopulated memory",
@@ -157,6 +165,42 @@ fn shared_memory(fixture: &mut Fixture<'_>) {
     let exit = puppet.provoke(fixture, 0, Operation::Read, &[ipa]);
     fixture.reason(&exit, ExitReason::Sync);
     fixture.equal("HPFAR", exit.hpfar, (ipa >> 12) << 4);
+}
+
+fn nothing_answers(fixture: &mut Fixture<'_>) {
+    let Some(hole) = fixture.host().hole() else {
+        return;
+    };
+    let puppet = Puppet::new(fixture, 1);
+    let ipa = UNPROTECTED + FREE_PAGE;
+    let rd = puppet.realm.rd;
+    fixture.tables(rd, ipa);
+    let map = rtt_map_unprotected::Input {
+        rd,
+        ipa,
+        level: 3,
+        desc: hole | 0b110 << 2 | 0b11 << 6,
+    };
+    fixture.call(Command::RttMapUnprotected, map.encode());
+    let exit = puppet.provoke(fixture, 0, Operation::Read, &[ipa]);
+    // The external abort comes to the RMM, which tells the host; where the machine gives it to the realm itself, the realm
+    // has no other use for it than to report an exception.
+    fixture.reason(&exit, ExitReason::Sync);
+    let external = (0x24 << 26 | exit.esr & (1 << 10 | 1 << 9) | 0x10, 0);
+    let (page, seen) = ((DEVICE >> 12) << 4, (exit.esr, exit.hpfar));
+    if seen != external && exit.hpfar != page {
+        fixture.fail(&format!(
+            "neither an external abort nor a report: {seen:#x?}"
+        ));
+    }
+    let unmap = rtt_unmap_unprotected::Input { rd, ipa, level: 3 };
+    fixture.call(Command::RttUnmapUnprotected, unmap.encode());
+
+    // The RMM serves others as before.
+    let other = Puppet::new(fixture, 1);
+    other.perform(fixture, 0, Operation::Write, &[FREE_PAGE, 5]);
+    let report = other.perform(fixture, 0, Operation::Read, &[FREE_PAGE]);
+    fixture.equal("what another realm reads", report[0], 5);
 }
 
 fn unpopulated(fixture: &mut Fixture<'_>) {

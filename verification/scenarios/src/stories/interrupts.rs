@@ -26,6 +26,12 @@ pub(super) const STORIES: &[Story] = &[
         tell: maintenance,
     },
     Story {
+        name: "REC: the virtual CPU interface is the realm's and the host's, each its own",
+        covers: &[],
+        needs: Needs::Registers,
+        tell: exchanged,
+    },
+    Story {
         name: "REC: a counter that overflows interrupts the host, which passes it on",
         covers: &[],
         needs: Needs::Registers,
@@ -173,6 +179,56 @@ fn maintenance(fixture: &mut Fixture<'_>) {
     // The host has understood.
     let gprs = puppet.expect_call(fixture, 0, &RecEnter::default());
     fixture.equal("the operation", gprs[0], Operation::EndOfInterrupt as u64);
+}
+
+fn exchanged(fixture: &mut Fixture<'_>) {
+    let Some(registers) = fixture.host().registers() else {
+        return;
+    };
+    // Contents can be told from others, or this shows nothing.
+    registers.fill_interface(1);
+    fixture.equal("what was filled in", registers.interface_differences(1), 0);
+    let told = registers.interface_differences(2) > 4;
+    fixture.equal("contents that differ", told, true);
+
+    const INTID: u32 = 50;
+    let puppet = Puppet::new(fixture, 1);
+    let mut seed = 10;
+    let mut go =
+        |fixture: &mut Fixture<'_>, last: &RecExit, operation: Operation, argument: u64| {
+            seed += 1;
+            registers.fill_interface(seed);
+            let exit = go_on(fixture, &puppet, last, operation, argument);
+            let what = format!("{operation:?}: registers that the host lost");
+            fixture.equal(&what, registers.interface_differences(seed), 0);
+            exit
+        };
+    let mut exit = RecExit::default();
+    exit.gicv3_lrs[0] = list(PENDING, INTID, 0xA0);
+    let exit = go(fixture, &exit, Operation::Wait, 0);
+    let exit = go(fixture, &exit, Operation::Acknowledge, 0);
+    fixture.equal(
+        "the interrupt that the realm takes",
+        exit.gprs[1],
+        INTID.into(),
+    );
+    // It is active while the host goes on with its own.
+    let exit = go(fixture, &exit, Operation::Nothing, 0);
+    fixture.equal(
+        "list register",
+        exit.gicv3_lrs[0],
+        list(ACTIVE, INTID, 0xA0),
+    );
+    let exit = go(fixture, &exit, Operation::EndOfInterrupt, INTID.into());
+    fixture.equal("list register", exit.gicv3_lrs[0], list(0, INTID, 0xA0));
+    // What the host had there the realm never saw.
+    let exit = go(fixture, &exit, Operation::Acknowledge, 0);
+    fixture.equal("no more", exit.gprs[1], 1023);
+    // A call that enters no REC.
+    registers.fill_interface(seed);
+    fixture.delegated();
+    let lost = registers.interface_differences(seed);
+    fixture.equal("registers that the host lost", lost, 0);
 }
 
 fn overflow(fixture: &mut Fixture<'_>) {

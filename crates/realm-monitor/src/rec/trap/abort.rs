@@ -115,16 +115,14 @@ fn not_the_hosts<P: Platform>(
     None
 }
 
+/// A synchronous external abort. Whoever caused it, an abort stops no monitor: what the PE could not contain the realm gets
+/// like what it may recover from, since it must not go on as if nothing had happened; and the host learns of all.
 fn external<P: Platform>(running: &RunningRec<'_, P>, esr: Esr, far: u64, shown: u64) -> Next {
     match esr.synchronous_error() {
-        SynchronousError::Recoverable => inject::external_abort(running.context, esr, far),
-        SynchronousError::Restartable => {}
-        SynchronousError::Uncontainable => {
-            panic!(
-                "uncontainable external abort while a realm ran, ESR_EL2 {:#x}",
-                esr.bits()
-            )
+        SynchronousError::Recoverable | SynchronousError::Uncontainable => {
+            inject::external_abort(running.context, esr, far);
         }
+        SynchronousError::Restartable => {}
     }
     Next::Exit(Exit::Sync(Syndrome {
         esr: shown,

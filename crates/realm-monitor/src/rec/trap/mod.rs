@@ -31,6 +31,11 @@ pub(super) fn handle<P: Platform>(
             pe.save(running.context);
             return system_error(running, Esr::from_bits(esr));
         }
+        // Not the realm's, which has not run since.
+        Exception::EarlierSError { esr } => {
+            pe.save(running.context);
+            return error_exit(Esr::from_bits(esr));
+        }
         Exception::Sync { esr, far, hpfar } => (Esr::from_bits(esr), far, hpfar),
     };
     if esr.class() == class::SMC64 {
@@ -102,29 +107,32 @@ fn system_register<P: Platform>(running: &RunningRec<'_, P>, esr: Esr) -> Next {
     Next::Resume
 }
 
-/// An SError while the realm ran. What cannot be contained stops the machine; what the realm can act on it gets as a
-/// virtual SError; the host learns of all of them.
+/// An SError while the realm ran. The realm gets it as a virtual SError unless it can go on as if nothing had happened; the
+/// host learns of all of them. None stops the monitor: a realm and its host can make a device answer with any of them.
 fn system_error<P: Platform>(running: &RunningRec<'_, P>, esr: Esr) -> Next {
-    const UNRECOVERABLE: u64 = 1;
     const RESTARTABLE: u64 = 2;
-    const RECOVERABLE: u64 = 3;
     const CORRECTED: u64 = 6;
+    let context = running.context;
     let described = esr.bits() & field::IDS == 0 && esr.fault_status() == fault::ASYNCHRONOUS;
-    match (esr.bits() & field::AET) >> 10 {
-        UNRECOVERABLE | RECOVERABLE if described => {
-            let context = running.context;
-            context.set(layout::VSESR_EL2, esr.bits() & 0x1FF_FFFF);
-            context.set(
-                layout::HCR_EL2,
-                context.get(layout::HCR_EL2) | control::HCR_VSE,
-            );
-        }
-        RESTARTABLE | CORRECTED if described => {}
-        _ => panic!(
-            "uncontainable SError while a realm ran, ESR_EL2 {:#x}",
-            esr.bits()
-        ),
+    let kind = (esr.bits() & field::AET) >> 10;
+    if !(described && matches!(kind, RESTARTABLE | CORRECTED)) {
+        // What a syndrome of the implementation's own says is not for the realm.
+        let syndrome = if described {
+            esr.bits() & 0x1FF_FFFF
+        } else {
+            field::IDS
+        };
+        context.set(layout::VSESR_EL2, syndrome);
+        context.set(
+            layout::HCR_EL2,
+            context.get(layout::HCR_EL2) | control::HCR_VSE,
+        );
     }
+    error_exit(esr)
+}
+
+/// The exit that tells the host of an SError.
+fn error_exit(esr: Esr) -> Next {
     let shown = field::EC | field::IDS | field::AET | field::EA | field::FSC;
     Next::Exit(Exit::SError {
         esr: esr.bits() & shown,
