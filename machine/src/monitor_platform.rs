@@ -78,6 +78,9 @@ impl root_monitor::Platform for RootPlatform {
         // There are no caches.
     }
 
+    /// Memory is gone with the process.
+    fn note_delegation(&self) {}
+
     fn invalidate_protection(&self, _address: u64) {
         self.board.settle();
     }

@@ -203,14 +203,14 @@ impl ProtectedSpace {
     }
 }
 
-/// GPCCR_EL3 with inner shareable, write-back cacheable table walks and 4 KiB granules.
+/// GPCCR_EL3 with inner shareable, write-through cacheable table walks and 4 KiB granules: as the tables are written.
 #[must_use]
 pub const fn gpccr(space: ProtectedSpace, enabled: bool) -> u64 {
-    const IRGN_WB: u64 = 0b01 << 8;
-    const ORGN_WB: u64 = 0b01 << 10;
+    const IRGN_WT: u64 = 0b10 << 8;
+    const ORGN_WT: u64 = 0b10 << 10;
     const SH_INNER: u64 = 0b11 << 12;
     const GPC: u64 = 1 << 16;
-    space.pps | IRGN_WB | ORGN_WB | SH_INNER | if enabled { GPC } else { 0 }
+    space.pps | IRGN_WT | ORGN_WT | SH_INNER | if enabled { GPC } else { 0 }
 }
 
 /// Operand of `TLBI RPALOS` for the single granule at `address`.
@@ -259,8 +259,8 @@ mod tests {
 
     #[test]
     fn control_values() {
-        assert_eq!(gpccr(ProtectedSpace::TIB_1, true), 0x0001_3502);
-        assert_eq!(gpccr(ProtectedSpace::TIB_1, false), 0x0000_3502);
+        assert_eq!(gpccr(ProtectedSpace::TIB_1, true), 0x0001_3A02);
+        assert_eq!(gpccr(ProtectedSpace::TIB_1, false), 0x0000_3A02);
         assert_eq!(ProtectedSpace::TIB_1.l0_entries(), 1024);
         assert_eq!(tlbi_granule(0x12_3456_7000), 0x12_34567);
     }

@@ -27,6 +27,10 @@ pub enum BuildError {
     NoTable,
 }
 
+/// What was left behind is not a protection table of this monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged;
+
 /// A granule protection table over borrowed storage.
 #[derive(Debug)]
 pub struct Gpt<'a> {
@@ -51,14 +55,29 @@ impl<'a> Gpt<'a> {
         l1: &'a [AtomicU64],
         l1_address: u64,
     ) -> Result<Self, BuildError> {
+        let gpt = Self::left_behind(space, l0, l1, l1_address)?;
+        for entry in l0 {
+            entry.store(L0Entry::Block(Gpi::Any).encode(), Ordering::Relaxed);
+        }
+        Ok(gpt)
+    }
+
+    /// The table that an earlier life of the machine left in this storage, as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gpt::new`].
+    pub fn left_behind(
+        space: ProtectedSpace,
+        l0: &'a [AtomicU64],
+        l1: &'a [AtomicU64],
+        l1_address: u64,
+    ) -> Result<Self, BuildError> {
         if l0.len() != space.l0_entries() {
             return Err(BuildError::L0Length);
         }
         if !l1.len().is_multiple_of(L1_ENTRIES) || !l1_address.is_multiple_of(L1_BYTES) {
             return Err(BuildError::L1Layout);
-        }
-        for entry in l0 {
-            entry.store(L0Entry::Block(Gpi::Any).encode(), Ordering::Relaxed);
         }
         Ok(Self {
             l0,
@@ -66,6 +85,36 @@ impl<'a> Gpt<'a> {
             l1_address,
             space,
         })
+    }
+
+    /// Calls `each` with the address of each granule that may hold what belongs to the Realm world: those that it alone
+    /// reaches, and those on their way from or to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`] if the table is none that this monitor has made; what was found until then has been told.
+    pub fn for_each_realm_granule(&self, mut each: impl FnMut(u64)) -> Result<(), Damaged> {
+        for (span, entry) in self.l0.iter().enumerate() {
+            let base = (span as u64) << L0_SHIFT;
+            match L0Entry::decode(entry.load(Ordering::Relaxed)).ok_or(Damaged)? {
+                L0Entry::Block(Gpi::Any) => {}
+                L0Entry::Block(_) => return Err(Damaged),
+                L0Entry::Table(_) => {
+                    for n in 0..L1_ENTRIES as u64 {
+                        let first = base + n * 16 * GRANULE_SIZE;
+                        let entry = self.l1_entry(first).ok_or(Damaged)?;
+                        let granules = Granules(entry.load(Ordering::Relaxed));
+                        for address in (first..).step_by(GRANULE_SIZE as usize).take(16) {
+                            match granules.get(Granules::slot(address)).ok_or(Damaged)? {
+                                Gpi::Realm | Gpi::None => each(address),
+                                _ => {}
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Gives every granule of `range` the protection `gpi`, turning blocks into tables where needed.

@@ -17,6 +17,10 @@ pub trait Platform: Sync {
     /// of the granule at `address`. Complete on return.
     fn invalidate_protection(&self, address: u64);
 
+    /// Notes, where it survives a reset if memory does, that memory may hold what belongs to the Realm world. Called before a
+    /// granule goes there. Complete on return.
+    fn note_delegation(&self);
+
     /// Wakes the PE with linear index `pe` from where powered-off PEs wait. That PE then calls
     /// [`RootMonitor::power_up`](crate::RootMonitor::power_up). Everything stored before the call is visible to it.
     /// Is called once for each time that the PE is turned on, perhaps before it has reached its waiting place.

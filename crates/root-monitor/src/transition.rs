@@ -66,6 +66,7 @@ pub fn delegate(
     if Granules(entry.load(Ordering::Relaxed)).get(slot) != Some(Gpi::NonSecure) {
         return Err(TransitionError::BadAddressSpace);
     }
+    platform.note_delegation();
     // Lines of the Realm alias that speculation brought in while it was forbidden must not outlive the change.
     platform.clean_to_aliasing_point(AddressSpace::Realm, address);
     swap(entry, slot, Gpi::NonSecure, Gpi::Realm)?;

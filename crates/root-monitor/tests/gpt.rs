@@ -3,8 +3,8 @@
 mod common;
 
 use aarch64_formats::gpt::{AddressSpace, Gpi, L1_BYTES, L1_ENTRIES};
-use common::{DRAM, Event, L1_ADDRESS, RMM, ROOT, Recorder, SPACE, empty_gpt, gpt};
-use root_monitor::gpt::{BuildError, Gpt, TransitionError};
+use common::{DRAM, Event, L1_ADDRESS, RMM, ROOT, Recorder, SPACE, empty_gpt, gpt, words};
+use root_monitor::gpt::{BuildError, Damaged, Gpt, TransitionError};
 use root_monitor::layout;
 use root_monitor::memory::{Range, Ranges};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -169,6 +169,7 @@ fn transitions_keep_the_order_of_the_architecture() {
     assert_eq!(
         platform.take(),
         [
+            Event::Note,
             Event::Clean(AddressSpace::Realm, granule),
             Event::Invalidate(granule),
             Event::Clean(AddressSpace::NonSecure, granule)
@@ -200,6 +201,7 @@ impl root_monitor::Platform for Observer<'_> {
     fn invalidate_protection(&self, address: u64) {
         self.1.lock().unwrap().push(self.0.lookup(address).unwrap());
     }
+    fn note_delegation(&self) {}
     fn wake(&self, _: usize) {}
     fn ring(&self) {}
 
@@ -301,4 +303,52 @@ fn one_of_many_gets_a_granule() {
         });
         assert_eq!(winners, 1);
     }
+}
+
+/// The granules that a later life finds in this storage.
+fn found(l0: &[AtomicU64], l1: &[AtomicU64]) -> Result<Vec<u64>, Damaged> {
+    let left = Gpt::left_behind(SPACE, l0, l1, L1_ADDRESS).unwrap();
+    let mut found = Vec::new();
+    left.for_each_realm_granule(|granule| found.push(granule))?;
+    Ok(found)
+}
+
+#[test]
+fn a_later_life_finds_every_granule_of_the_realm_world() {
+    let (l0, l1) = (words(SPACE.l0_entries()), words(4 * L1_ENTRIES));
+    let gpt = Gpt::new(SPACE, l0, l1, L1_ADDRESS).unwrap();
+    assert_eq!(found(l0, l1), Ok(vec![]));
+    gpt.protect(DRAM, Gpi::NonSecure).unwrap();
+    gpt.protect(ROOT, Gpi::Root).unwrap();
+    let rmm = Range::new(RMM.base, 3 * 4096);
+    gpt.protect(rmm, Gpi::Realm).unwrap();
+    let last = DRAM.end() - 4096;
+    for granule in [last, 0x5000_F000, 0x5001_0000] {
+        gpt.delegate(&Recorder::default(), granule).unwrap();
+    }
+    gpt.undelegate(&Recorder::default(), 0x5001_0000).unwrap();
+    // One that was on its way.
+    gpt.protect(Range::new(0x5002_0000, 4096), Gpi::None)
+        .unwrap();
+    let own = [RMM.base, RMM.base + 0x1000, RMM.base + 0x2000];
+    let theirs = [0x5000_F000, 0x5002_0000, last];
+    assert_eq!(found(l0, l1), Ok([own, theirs].concat()));
+}
+
+#[test]
+fn a_table_that_this_monitor_never_made_is_no_answer() {
+    let (l0, l1) = (words(SPACE.l0_entries()), words(4 * L1_ENTRIES));
+    let gpt = Gpt::new(SPACE, l0, l1, L1_ADDRESS).unwrap();
+    gpt.protect(DRAM, Gpi::NonSecure).unwrap();
+    let table = (DRAM.base >> 30) as usize;
+    let good = l0[table].load(Ordering::Relaxed);
+    // Nothing, a block, a table elsewhere.
+    for bad in [0, 0x91, L1_ADDRESS + 64 * L1_BYTES | 3, good | 1 << 60] {
+        l0[table].store(bad, Ordering::Relaxed);
+        assert_eq!(found(l0, l1), Err(Damaged), "{bad:#x}");
+    }
+    l0[table].store(good, Ordering::Relaxed);
+    assert_eq!(found(l0, l1), Ok(vec![]));
+    l1[5].store(7, Ordering::Relaxed);
+    assert_eq!(found(l0, l1), Err(Damaged));
 }

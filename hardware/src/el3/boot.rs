@@ -4,10 +4,10 @@ use super::context::Context;
 use super::layout::{BLOCK, DEVICE_TREE, FLASH, MAX_PES, OwnBlock, PE_SHIFT, PeBlock, RMM};
 pub use super::machine::Hardware;
 use super::machine::{MONITOR, monitor};
-use super::{bell, entry, gic, mmu, power, protection, switch};
+use super::{bell, entry, gic, mmu, power, protection, remains, switch};
 use crate::common::uart::{UART0, Uart};
 use crate::common::{console, memory};
-use crate::{read_sysreg, write_sysreg};
+use crate::{println, read_sysreg, write_sysreg};
 use cca_abi::firmware::{self, PlatformIdentity, TABLE_WORDS, Table};
 use cca_abi::{GRANULE_SIZE, GRANULE_WORDS};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -175,6 +175,7 @@ pub(super) const fn affinity_of(index: u64) -> (u64, u64) {
 #[unsafe(no_mangle)]
 extern "C" fn el3_primary() -> ! {
     switch::use_boot_vectors();
+    let wiped = remains::wipe();
     if let Err(error) = mmu::build() {
         panic!("translation tables: {error:?}");
     }
@@ -185,6 +186,15 @@ extern "C" fn el3_primary() -> ! {
         protection::enable();
         mmu::enable();
         console::set(Uart::new(UART0));
+    }
+    match wiped {
+        Ok(0) => {}
+        Ok(granules) => println!(
+            "root-monitor: wiped {granules} granules that the Realm world had before the reset"
+        ),
+        Err(error) => panic!(
+            "{error:?} protection table: what realms had before the reset cannot be wiped; switch the machine off and on"
+        ),
     }
     gic::set_up_distributor();
     bell::set_up();

@@ -1,7 +1,8 @@
 //! The first instructions of a PE, and its way back to an empty stack.
 
 use super::context::{CPTR_VECTORS, MDCR};
-use super::layout::{BLOCK, MAX_PES, PE_SHIFT, PeMemory};
+use super::gic::DISTRIBUTOR_READY;
+use super::layout::{BLOCK, GICD, MAX_PES, PE_SHIFT, PeMemory};
 use crate::common::assembly::{assembly, routines};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -90,16 +91,22 @@ _start:
     bl      el3_primary
     b       .
 
-    // Secondary: wait for the moment, soon, at which the primary has built what this PE goes on with.
+    // Secondary: wait for the moment, soon, at which the primary has built what this PE goes on with. Memory may be that of
+    // before a reset, and say so from then; but a reset resets the distributor, which the primary sets up after it has
+    // cleared that memory.
 5:  cmp     x19, #{max_pes}
     b.hs    9f
     ldr     x0, =EL3_BUILT
+    mov     x2, #{distributor_control}
     ldr     x20, =12f
-10: ldr     x1, [x0]
-    cbnz    x1, 11f
-    wfe
+10: ldr     w1, [x2]                    // GICD_CTLR
+    tbz     w1, #{distributor_ready}, 11f
+    dsb     sy
+    ldr     x1, [x0]
+    cbnz    x1, 13f
+11: wfe
     b       10b
-11: isb
+13: isb
     br      x20
 9:  wfi                                 // no room for this PE
     b       9b
@@ -148,6 +155,8 @@ el3_turn_off:
     sctlr = const SCTLR_OFF,
     cptr = const CPTR_VECTORS,
     mdcr = const MDCR,
+    distributor_control = const GICD,
+    distributor_ready = const DISTRIBUTOR_READY,
 );
 
 routines! {

@@ -19,8 +19,11 @@ const GICD_IGRPMODR: usize = 0xD00;
 const GICD_NSACR: usize = 0xE00;
 const GICD_IROUTER: usize = 0x6000;
 
+/// Bit of GICD_CTLR that is set once the distributor is set up, and clear after a reset: EnableGrp0, which is EL3's.
+pub(super) const DISTRIBUTOR_READY: u32 = 0;
+
 const CTLR_ENABLES: u32 = 0b111;
-const CTLR_ENABLE_GROUP0: u32 = 1 << 0;
+const CTLR_ENABLE_GROUP0: u32 = 1 << DISTRIBUTOR_READY;
 const CTLR_ENABLE_GROUP1_NS: u32 = 1 << 1;
 const CTLR_ARE: u32 = 1 << 4 | 1 << 5;
 const CTLR_RWP: u32 = 1 << 31;

@@ -1,7 +1,7 @@
 //! The machine as the root monitor's decisions see it.
 
 use super::layout::RMM;
-use super::{bell, power, protection};
+use super::{bell, power, protection, remains};
 use aarch64_formats::gpt::AddressSpace;
 use cca_abi::{GRANULE_SIZE, GRANULE_WORDS};
 use core::sync::atomic::AtomicU64;
@@ -21,6 +21,11 @@ impl Platform for Hardware {
     #[inline]
     fn invalidate_protection(&self, address: u64) {
         protection::invalidate_granule(address);
+    }
+
+    #[inline]
+    fn note_delegation(&self) {
+        remains::mark();
     }
 
     fn wake(&self, pe: usize) {

@@ -4,6 +4,7 @@
 
 use super::entry::{self, SCTLR_OFF};
 use super::layout::{DEVICE_TREE, DEVICES, FLASH, GUARD_BYTES, MAX_PES, RMM, SECURE_RAM};
+use super::protection;
 use crate::common::assembly::{operation, symbol};
 use crate::common::barrier::{dsb_sy, isb};
 use crate::write_sysreg;
@@ -12,6 +13,7 @@ use core::cell::UnsafeCell;
 use root_monitor::memory::Range;
 
 const ATTR_DEVICE: u64 = 1 << 2;
+const ATTR_WRITE_THROUGH: u64 = 2 << 2;
 const NS: u64 = 1 << 5;
 /// AP[1] is RES1 in a regime without EL0.
 const AP_RES1: u64 = 1 << 6;
@@ -25,12 +27,13 @@ const COMMON: u64 = ACCESS | AP_RES1 | INNER_SHAREABLE;
 const ROOT_CODE: u64 = COMMON | NSE | READ_ONLY;
 const ROOT_CONSTANTS: u64 = ROOT_CODE | NO_EXECUTE;
 const ROOT_DATA: u64 = COMMON | NSE | NO_EXECUTE;
+const ROOT_KEPT: u64 = ROOT_DATA | ATTR_WRITE_THROUGH;
 const ROOT_DEVICE: u64 = ROOT_DATA | ATTR_DEVICE;
 const NON_SECURE_DATA: u64 = COMMON | NS | NO_EXECUTE;
 const REALM_DATA: u64 = COMMON | NSE | NS | NO_EXECUTE;
 
-/// Attribute 0: normal memory, write-back; attribute 1: device, nGnRE.
-const MAIR: u64 = 0x04FF;
+/// Attribute 0: normal memory, write-back; attribute 1: device, nGnRE; attribute 2: normal memory, write-through.
+const MAIR: u64 = 0xBB_04FF;
 /// 48 bits of address, inner shareable write-back walks, 4 KiB pages, 40 bits of output, RES1 bits.
 const TCR: u64 = 16 | 0b01 << 8 | 0b01 << 10 | 0b11 << 12 | 0b010 << 16 | 1 << 23 | 1 << 31;
 /// SCTLR_EL3.M, C, I and WXN.
@@ -65,6 +68,7 @@ pub(super) fn build() -> Result<(), PoolExhausted> {
         (FLASH, ROOT_CONSTANTS),
         (DEVICES, ROOT_DEVICE),
         (SECURE_RAM, ROOT_DATA),
+        (protection::kept(), ROOT_KEPT),
         (Range::between(SECURE_RAM.base, text_end), ROOT_CODE),
         (Range::between(text_end, rodata_end), ROOT_CONSTANTS),
         (DEVICE_TREE, NON_SECURE_DATA),

@@ -18,6 +18,7 @@ mod machine;
 mod mmu;
 mod power;
 mod protection;
+mod remains;
 mod switch;
 
 pub use layout::{MAX_PES, ROOT_MEMORY};

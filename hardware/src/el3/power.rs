@@ -6,7 +6,8 @@ use crate::common::per_pe::{Padded, PerPe};
 use crate::common::{barrier, device, memory};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Not zero once the primary PE has built what the others go on with. They read it without a cache.
+/// Not zero once the primary PE has built what the others go on with. They read it without a cache, and believe it only if the
+/// distributor is set up too: it may be left from before a reset.
 #[unsafe(no_mangle)]
 static EL3_BUILT: Padded<AtomicU64> = Padded(AtomicU64::new(0));
 
@@ -14,14 +15,10 @@ static EL3_BUILT: Padded<AtomicU64> = Padded(AtomicU64::new(0));
 static WANTED: PerPe<AtomicBool, MAX_PES> =
     PerPe::new([const { Padded(AtomicBool::new(false)) }; MAX_PES]);
 
-fn set_built(value: u64) {
-    EL3_BUILT.0.store(value, Ordering::Release);
-    memory::clean_and_invalidate(&raw const EL3_BUILT as usize, size_of::<u64>());
-}
-
 /// Lets the other PEs go on from their first instructions. Translation, protection table and distributor are set up.
 pub(super) fn admit_secondaries() {
-    set_built(1);
+    EL3_BUILT.0.store(1, Ordering::Release);
+    memory::clean_and_invalidate(&raw const EL3_BUILT as usize, size_of::<u64>());
     barrier::sev();
 }
 
@@ -59,8 +56,6 @@ pub(super) fn system_off() -> ! {
 
 /// Resets the machine: every PE starts again at its first instruction.
 pub(super) fn system_reset() -> ! {
-    // Memory survives: no PE may go on before the primary has built everything again.
-    set_built(0);
     raise(PIN_RESET)
 }
 

@@ -8,6 +8,7 @@ use crate::write_sysreg;
 use aarch64_formats::gpt::{AddressSpace, L1_BYTES, ProtectedSpace, gpccr, tlbi_granule};
 use cca_abi::GRANULE_SIZE;
 use core::sync::atomic::AtomicU64;
+use root_monitor::memory::Range;
 
 /// What is protected: the first TiB.
 pub(super) const SPACE: ProtectedSpace = ProtectedSpace::TIB_1;
@@ -15,7 +16,14 @@ pub(super) const SPACE: ProtectedSpace = ProtectedSpace::TIB_1;
 #[repr(C, align(8192))]
 struct L0Table([AtomicU64; SPACE.l0_entries()]);
 
+/// Survives a reset.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kept"))]
 static L0: L0Table = L0Table([const { AtomicU64::new(0) }; SPACE.l0_entries()]);
+
+/// The memory of the tables and of what else survives a reset: what is written here is written through.
+pub(super) fn kept() -> Range {
+    Range::between(symbol!(__kept_start), SECURE_RAM.end())
+}
 
 /// Storage of the level 0 table.
 pub(super) fn l0() -> &'static [AtomicU64] {

@@ -43,7 +43,7 @@ fn mixed(seed: u64, n: u64) -> u64 {
 /// List register `n`: inactive, of some priority and number.
 fn list(seed: u64, n: u64) -> u64 {
     let random = mixed(seed, n);
-    1 << 60 | (random & 0x1F) << 51 | 1 << 40 | 32 + (random >> 8 & 0x1FF)
+    1 << 60 | (random & 0x1F) << 51 | 1 << 40 | (32 + (random >> 8 & 0x1FF))
 }
 
 /// DISR_EL1: as if an SError had been deferred.

@@ -37,7 +37,7 @@ pub use memory::Dram;
 pub use panic::stop;
 pub use pe::{Pe, affinity};
 pub use points::{fill_registers, register_differences};
-pub use power::{start_pe, system_off};
+pub use power::{start_pe, system_off, system_reset};
 pub use simd::{fill_vectors, vector_differences};
 pub use streaming::{fill_streaming, leave_streaming};
 pub use transport::Transport;

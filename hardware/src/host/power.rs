@@ -45,6 +45,12 @@ pub(super) fn pe_off() -> ! {
     barrier::halt()
 }
 
+/// Resets the machine.
+pub fn system_reset() -> ! {
+    call(Function::SystemReset, &[]);
+    barrier::halt()
+}
+
 /// Turns the machine off.
 pub fn system_off() -> ! {
     call(Function::SystemOff, &[]);

@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::ops::Range;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use cca_abi::smccc::Registers;
-use cca_abi::GRANULE_SIZE;
+use cca_abi::{GRANULE_SIZE, GRANULE_WORDS};
 use hardware::host::{Dram, Gic, Pe, Transport};
 use realm_host::SmcTransport;
 use realm_token::{PUBLIC_KEY_SIZE, development};
@@ -27,6 +27,11 @@ pub(crate) const SETTINGS: Range<u64> = 0x5000_0000..0x5000_1000;
 const NO_IDENTITY: u64 = 1 << 0;
 /// The RMM is another one than that which ships.
 const OTHER_MONITOR: u64 = 1 << 1;
+
+/// The machine is reset in the middle of a realm's life, and no scenarios run.
+const RESET: u64 = 1 << 2;
+/// By the runner.
+const BY_ITSELF: u64 = 1 << 3;
 
 /// The realm that obeys its host.
 static PUPPET: &[u8] = include_bytes!(env!(
@@ -67,6 +72,18 @@ impl ScenarioHost {
             next: RefCell::new(MEMORY.start),
             puppet,
         }
+    }
+}
+
+impl ScenarioHost {
+    /// The words of a granule.
+    pub(crate) fn granule(&self, pa: u64) -> &[AtomicU64; GRANULE_WORDS] {
+        self.dram.granule(pa)
+    }
+
+    /// Whether the machine is to be reset, and then whether by the runner itself.
+    pub(crate) fn reset(&self) -> Option<bool> {
+        (self.settings & RESET != 0).then_some(self.settings & BY_ITSELF != 0)
     }
 }
 

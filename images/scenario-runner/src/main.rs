@@ -2,7 +2,8 @@
 //!
 //! Prints a line for each scenario and, at the end, how many passed; then turns the machine off. The word at 0x5000_0000 says what is
 //! special about the firmware in this machine. Bit 0: it has no identity, and only the scenarios run that need it so. Bit 1: its RMM
-//! is another one, and scenarios expect no more than the specification asks of every RMM.
+//! is another one, and scenarios expect no more than the specification asks of every RMM. Bit 2: no scenarios, the machine is reset
+//! once instead and looked through; with bit 3 the runner has it reset.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
@@ -14,6 +15,8 @@ mod elsewhere;
 mod host;
 #[cfg(target_os = "none")]
 mod program;
+#[cfg(target_os = "none")]
+mod reset;
 
 #[cfg(not(target_os = "none"))]
 fn main() {}

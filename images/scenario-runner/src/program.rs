@@ -4,8 +4,8 @@ use hardware::host::{Dram, Gic, Pe, start_pe};
 use hardware::println;
 use scenarios::{Host as _, Needs, run_some};
 
-use crate::elsewhere;
 use crate::host::{HEAP, MEMORY, SETTINGS, ScenarioHost};
+use crate::{elsewhere, reset};
 
 hardware::hypervisor_program!(primary, secondary);
 
@@ -24,6 +24,9 @@ fn primary(_device_tree: Option<&'static [u8]>) {
     dram.heap(HEAP);
     dram.add(MEMORY);
     dram.add(SETTINGS);
+    for range in reset::unused() {
+        dram.add(range);
+    }
     let Some(gic) = gic() else {
         return println!("scenarios: there is no GIC");
     };
@@ -31,11 +34,14 @@ fn primary(_device_tree: Option<&'static [u8]>) {
     let Some(pe) = Pe::start(&gic, 0) else {
         return println!("scenarios: the GIC does not know this PE");
     };
+    let host = ScenarioHost::new(dram, gic, pe);
+    if let Some(by_itself) = host.reset() {
+        return reset::run(&host, by_itself);
+    }
     // Scenarios that need a second PE show nothing without one.
     if start_pe(SECOND, 1).is_err() || !elsewhere::wait_until_ready() {
         println!("scenarios: there is no second PE");
     }
-    let host = ScenarioHost::new(dram, gic, pe);
     let summary = run_some(
         &host,
         // Without a key the others show what they show with one.

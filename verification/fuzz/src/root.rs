@@ -49,6 +49,8 @@ impl Platform for Recorder {
 
     fn invalidate_protection(&self, _: u64) {}
 
+    fn note_delegation(&self) {}
+
     fn wake(&self, pe: usize) {
         self.woken[pe].fetch_add(1, Ordering::Relaxed);
     }

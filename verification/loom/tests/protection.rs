@@ -15,6 +15,7 @@ impl Platform for Plain {
     fn clean_to_aliasing_point(&self, _: AddressSpace, _: u64) {}
 
     fn invalidate_protection(&self, _: u64) {}
+    fn note_delegation(&self) {}
 
     fn wake(&self, _: usize) {}
 

@@ -14,7 +14,7 @@ use xtask::qemu::{self, Qemu};
 use xtask::workspace::Workspace;
 use xtask::{Error, child, setup};
 
-use super::{Case, Depth, rest, stacks};
+use super::{Case, Depth, reset, rest, stacks};
 
 /// A boot takes a second or two; this is for a busy computer.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -53,6 +53,11 @@ pub(crate) fn firmware(workspace: &Workspace, depth: Depth) -> Vec<Case> {
         "CPUs that are off, and those that wait, sleep",
         bench.rest(),
     ));
+    cases.extend(reset::cases(&|settings| {
+        let mut command = bench.machine(2, 1 << 30);
+        load_runner(workspace, &mut command, settings);
+        command
+    }));
     cases.extend(stacks::cases(workspace, &|| {
         bench.payload(1, 1 << 30, None)
     }));
@@ -69,13 +74,7 @@ pub(crate) fn scenarios(workspace: &Workspace, depth: Depth) -> Vec<Case> {
     let run = |settings: u64, prepare: &dyn Fn() -> Result<(), Error>| {
         let mut command = bench.machine(2, 1 << 30);
         let finished = prepare().and_then(|()| {
-            let settings = format!("loader,addr={SETTINGS:#x},data={settings},data-len=8");
-            command.args(["-device", &settings]);
-            qemu::load(
-                &mut command,
-                &workspace.images().join(SCENARIO_RUNNER.file),
-                qemu::PAYLOAD,
-            );
+            load_runner(workspace, &mut command, settings);
             child::run(&mut command, Some(SCENARIOS_LIMIT), |_| {})
         });
         match finished {
@@ -94,6 +93,14 @@ pub(crate) fn scenarios(workspace: &Workspace, depth: Depth) -> Vec<Case> {
         ..case
     }));
     cases
+}
+
+/// Adds the scenario runner with this word of settings.
+fn load_runner(workspace: &Workspace, command: &mut Command, settings: u64) {
+    let settings = format!("loader,addr={SETTINGS:#x},data={settings},data-len=8");
+    command.args(["-device", &settings]);
+    let runner = workspace.images().join(SCENARIO_RUNNER.file);
+    qemu::load(command, &runner, qemu::PAYLOAD);
 }
 
 /// The scenarios in the runner's output. Its own count at the end tells that none is missing.

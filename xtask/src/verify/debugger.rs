@@ -36,11 +36,11 @@ impl Waiting {
     }
 }
 
-/// A connection to a machine with one CPU, which stands still.
+/// A connection to a machine that stands still.
 pub(super) struct Debugger(TcpStream);
 
 impl Debugger {
-    /// Lets the CPU run until it comes to `address` at any exception level.
+    /// Lets a machine with one CPU run until that comes to `address` at any exception level.
     pub(super) fn run_to(&mut self, address: u64) -> io::Result<()> {
         self.order(&format!("Z1,{address:x},4"))?;
         let stop = self.ask("c")?;
@@ -55,12 +55,27 @@ impl Debugger {
         self.order(&format!("P{SP:x}={:016x}", value.swap_bytes()))
     }
 
-    /// Lets the CPU run until `ended` says that it is enough, and ends the machine.
-    pub(super) fn run_until(mut self, ended: impl FnOnce()) -> io::Result<()> {
+    /// Lets the machine run until `ended` returns.
+    pub(super) fn run_until(&mut self, ended: impl FnOnce()) -> io::Result<()> {
         self.send("c")?;
         ended();
         self.0.write_all(&[INTERRUPT])?;
-        self.receive()?;
+        self.receive().map(drop)
+    }
+
+    /// Gives the emulator's monitor a command.
+    pub(super) fn monitor(&mut self, command: &str) -> io::Result<()> {
+        let hexadecimal: String = command.bytes().map(|byte| format!("{byte:02x}")).collect();
+        self.order(&format!("qRcmd,{hexadecimal}"))
+    }
+
+    /// Lets the machine run, for good.
+    pub(super) fn leave(mut self) -> io::Result<()> {
+        self.order("D")
+    }
+
+    /// Ends the machine.
+    pub(super) fn end(mut self) -> io::Result<()> {
         self.send("k")
     }
 

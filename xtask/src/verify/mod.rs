@@ -7,6 +7,7 @@ mod debugger;
 pub(crate) mod host;
 mod hosts;
 mod linux;
+mod reset;
 mod rest;
 mod runs;
 mod stacks;

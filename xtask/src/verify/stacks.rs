@@ -81,7 +81,8 @@ fn overflow(
         debugger.run_until(|| {
             // Without a report the machine is ended by the time limit below.
             let _ = report.recv_timeout(LIMIT);
-        })
+        })?;
+        debugger.end()
     });
     let finished = child::run(&mut command, Some(LIMIT), |line| {
         if line.starts_with(monitor.report) {

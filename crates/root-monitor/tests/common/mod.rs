@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicU64;
 pub(crate) enum Event {
     Clean(AddressSpace, u64),
     Invalidate(u64),
+    Note,
     Wake(usize),
     Ring,
 }
@@ -54,6 +55,10 @@ impl Platform for Recorder {
         self.events.lock().unwrap().push(Event::Invalidate(address));
     }
 
+    fn note_delegation(&self) {
+        self.events.lock().unwrap().push(Event::Note);
+    }
+
     fn wake(&self, pe: usize) {
         self.events.lock().unwrap().push(Event::Wake(pe));
     }
@@ -81,7 +86,7 @@ pub(crate) const PAYLOAD: Start = Start {
     argument: 0x4000_0000,
 };
 
-fn words(count: usize) -> &'static [AtomicU64] {
+pub(crate) fn words(count: usize) -> &'static [AtomicU64] {
     (0..count)
         .map(|_| AtomicU64::new(0))
         .collect::<Vec<_>>()
