@@ -343,7 +343,7 @@ fn a_table_that_this_monitor_never_made_is_no_answer() {
     let table = (DRAM.base >> 30) as usize;
     let good = l0[table].load(Ordering::Relaxed);
     // Nothing, a block, a table elsewhere.
-    for bad in [0, 0x91, L1_ADDRESS + 64 * L1_BYTES | 3, good | 1 << 60] {
+    for bad in [0, 0x91, (L1_ADDRESS + 64 * L1_BYTES) | 3, good | 1 << 60] {
         l0[table].store(bad, Ordering::Relaxed);
         assert_eq!(found(l0, l1), Err(Damaged), "{bad:#x}");
     }

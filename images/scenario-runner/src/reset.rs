@@ -11,7 +11,7 @@ use cca_abi::GRANULE_SIZE;
 use cca_abi::firmware::RMM_END;
 use hardware::host::{Dram, system_reset};
 use hardware::println;
-use scenarios::{Failure, Fixture, Host as _, Puppet};
+use scenarios::{Failure, Fixture, Puppet};
 
 use crate::host::{HEAP, MEMORY, SETTINGS, ScenarioHost};
 
