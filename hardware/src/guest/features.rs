@@ -155,7 +155,7 @@ pub(super) unsafe fn try_out(crm: u64, op2: u64, low: u64) -> Use {
         6 1 56 "XS"
             "sys #0, c9, c7, #0, xzr; dsb sy; isb" 5;
         6 2 0 "WFIT"
-            "mrs x2, cntvct_el0; add x2, x2, #0x1000; .inst 0xd5031022; mrs x3, cntvct_el0; cmp x3, x2; cset x0, hs" 1;
+            "mrs x2, cntvct_el0; add x2, x2, #0x400, lsl #12; .inst 0xd5031022; mrs x3, cntvct_el0; cmp x3, x2; cset x0, hs" 1;
         6 2 4 "RPRES"
             "fmov s0, #1.0; frecpe s0, s0; fmov w0, s0" 0x3F7F_8000;
         6 2 20 "BC"

@@ -10,6 +10,7 @@ const PENDING: u64 = 1 << 62;
 const ACTIVE: u64 = 1 << 63;
 const GROUP1: u64 = 1 << 60;
 const HARDWARE: u64 = 1 << 61;
+const STATE: u64 = PENDING | ACTIVE;
 const EOI: u64 = 1 << 41;
 const EN: u64 = 1;
 const EOI_COUNT: u64 = 0x1F << 27;
@@ -36,7 +37,8 @@ impl Interface {
             .lists
             .iter()
             .enumerate()
-            .filter(|(_, list)| **list & PENDING != 0 && **list & GROUP1 != 0)
+            // What is active too waits for its own end.
+            .filter(|(_, list)| **list & STATE == PENDING && **list & GROUP1 != 0)
             .min_by_key(|(_, list)| priority(**list))?;
         let masked = priority(*list) >= self.vmcr >> 24 & 0xFF;
         (!masked && priority(*list) >> 3 < self.running()).then_some(n)

@@ -224,7 +224,8 @@ impl Interface {
             }
             if pending {
                 *register |= lr::PENDING;
-                if left_out > 0 {
+                // What is active too does not count as pending for this: alone, it would make the realm leave for ever.
+                if left_out > 0 && !active {
                     control |= hcr::NPIE;
                 }
             }
