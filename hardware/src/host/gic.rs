@@ -20,6 +20,8 @@ const SPECIAL: u32 = 1020;
 const GICD_CTLR: u64 = 0x0;
 const GICD_ARE_NS: u32 = 1 << 4;
 const GICD_ENABLE_GROUP_1: u32 = 1 << 1;
+const GICD_TYPER: u64 = 0x4;
+const GICD_TYPER_LPIS: u32 = 1 << 17;
 const GICD_RWP: u32 = 1 << 31;
 const GICR_TYPER: u64 = 0x8;
 const GICR_TYPER_LAST: u64 = 1 << 4;
@@ -64,6 +66,11 @@ impl Gic {
             distributor,
             redistributors: inside(redistributors, size)?,
         })
+    }
+
+    /// Whether the controller has interrupts whose tables are in memory (LPIs).
+    pub(super) fn has_lpis(&self) -> bool {
+        self.read(self.distributor + GICD_TYPER) & GICD_TYPER_LPIS != 0
     }
 
     /// Turns the distributor on for the normal world.

@@ -78,6 +78,17 @@ pub(super) fn map_memory(range: Range<u64>) {
     barrier::isb();
 }
 
+/// Maps registers of devices outside of [`DEVICES`].
+///
+/// # Panics
+///
+/// As [`map_memory`].
+pub(super) fn map_registers(range: Range<u64>) {
+    MAP.add(&mut USED.lock(), range, REGISTERS);
+    barrier::dsb_ish();
+    barrier::isb();
+}
+
 /// Turns the MMU and the caches of this PE on.
 pub(super) fn enable() {
     let physical_range = (read_sysreg!("id_aa64mmfr0_el1") & 0xF).min(5);

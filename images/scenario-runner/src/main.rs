@@ -3,7 +3,8 @@
 //! Prints a line for each scenario and, at the end, how many passed; then turns the machine off. The word at 0x5000_0000 says what is
 //! special about the firmware in this machine. Bit 0: it has no identity, and only the scenarios run that need it so. Bit 1: its RMM
 //! is another one, and scenarios expect no more than the specification asks of every RMM. Bit 2: no scenarios, the machine is reset
-//! once instead and looked through; with bit 3 the runner has it reset.
+//! once instead and looked through; with bit 3 the runner has it reset. Bit 4: no scenarios either, the
+//! runner looks for devices that read and write memory by themselves, and says what it finds.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]

@@ -1,6 +1,8 @@
 //! From the machine to the summary.
 
-use hardware::host::{Dram, Gic, Pe, start_pe};
+use core::sync::atomic::Ordering;
+
+use hardware::host::{Dram, Gic, Masters, Pe, start_pe};
 use hardware::println;
 use scenarios::{Host as _, Needs, run_some};
 
@@ -16,7 +18,10 @@ const REDISTRIBUTORS: (u64, u64) = (0x080A_0000, 0xF6_0000);
 /// MPIDR affinity of the second PE.
 const SECOND: u64 = 1;
 
-fn primary(_device_tree: Option<&'static [u8]>) {
+/// In the word at [`SETTINGS`]: only look for bus masters.
+const MASTERS: u64 = 1 << 4;
+
+fn primary(device_tree: Option<&'static [u8]>) {
     let Some(mut dram) = Dram::claim() else {
         return println!("scenarios: the memory is taken");
     };
@@ -31,6 +36,10 @@ fn primary(_device_tree: Option<&'static [u8]>) {
         return println!("scenarios: there is no GIC");
     };
     gic.enable();
+    if dram.granule(SETTINGS.start)[0].load(Ordering::Relaxed) & MASTERS != 0 {
+        let found = device_tree.map(|tree| Masters::find(&gic, tree));
+        return println!("bus masters: {found:?}");
+    }
     let Some(pe) = Pe::start(&gic, 0) else {
         return println!("scenarios: the GIC does not know this PE");
     };

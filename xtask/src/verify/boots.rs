@@ -28,6 +28,8 @@ const SETTINGS: u64 = 0x5000_0000;
 const NO_IDENTITY: u64 = 1 << 0;
 /// In the word there: its RMM is another one.
 const OTHER_MONITOR: u64 = 1 << 1;
+/// In the word there: to look for bus masters, and do nothing else.
+const MASTERS: u64 = 1 << 4;
 /// Where memory starts.
 const MEMORY_START: u64 = 0x4000_0000;
 
@@ -58,6 +60,7 @@ pub(crate) fn firmware(workspace: &Workspace, depth: Depth) -> Vec<Case> {
         load_runner(workspace, &mut command, settings);
         command
     }));
+    cases.extend(bench.masters(workspace));
     cases.extend(stacks::cases(workspace, &|| {
         bench.payload(1, 1 << 30, None)
     }));
@@ -222,6 +225,54 @@ impl Bench {
         } else {
             Err(shown)
         }
+    }
+
+    /// The machine has no device that reads or writes memory by itself, LPIs apart; each of those that it could have is found when it
+    /// is there.
+    fn masters(&self, workspace: &Workspace) -> Vec<Case> {
+        let found = |options: &[&str]| {
+            let mut command = self.machine(1, 1 << 30);
+            load_runner(workspace, &mut command, MASTERS);
+            command.args(options);
+            let finished = child::run(&mut command, Some(LIMIT), |_| {});
+            finished.map_err(|error| error.to_string())
+        };
+        let none = ["false", "false", "0", "0"];
+        let cases = [
+            ("there is no bus master but for LPIs", [].as_slice(), none),
+            (
+                "fw_cfg's DMA interface is found",
+                &["-global", "fw_cfg.dma_enabled=on"],
+                ["true", "false", "0", "0"],
+            ),
+            (
+                "an ITS is found",
+                &["-machine", "its=on"],
+                ["false", "true", "0", "0"],
+            ),
+            (
+                "a virtio device is found",
+                &["-device", "virtio-rng-device"],
+                ["false", "false", "1", "0"],
+            ),
+            (
+                "a PCI device is found",
+                &["-device", "pci-testdev"],
+                ["false", "false", "0", "1"],
+            ),
+        ];
+        let case = |(name, options, [dma, its, virtio, pci]): (&str, &[&str], [&str; 4])| {
+            // LPIs cannot be taken out of this emulator's machine: SECURITY.md says so.
+            let line = format!(
+                "bus masters: Some(Masters {{ firmware_configuration: {dma}, translation_service: {its}, lpis: true, virtio: {virtio}, pci: {pci} }})"
+            );
+            let result = found(options).and_then(|finished| {
+                let good = finished.status.success() && finished.stdout.contains(&line);
+                good.then_some(()).ok_or(finished.all)
+            });
+            Case::new(name, result)
+        };
+        cases.into_iter().map(case).collect()
     }
 
     /// Boots the payload in a machine of this shape and looks at what it says.
