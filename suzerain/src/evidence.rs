@@ -4,9 +4,9 @@ use realm_token::verify::{self, Evidence, Expected, Step};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::foreign::{json_or_error, printable};
 use crate::hex;
 use crate::key::Identity;
-use crate::screen::printable;
 
 /// What a token says that nothing here has an opinion of.
 const NOT_JUDGED: [&str; 4] = [
@@ -183,8 +183,7 @@ impl Checked {
 
     /// One line of JSON.
     pub(crate) fn json(&self) -> String {
-        serde_json::to_string(self)
-            .unwrap_or_else(|error| format!("{{\"verified\":false,\"error\":\"{error}\"}}"))
+        json_or_error(self)
     }
 
     /// The result and the claims that matter most, a few lines.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use realm_vmm::report::Outcome;
 
+use crate::foreign::printable;
+
 /// Exit code of a run in which the realm failed.
 pub(crate) const REALM: u8 = 1;
 /// Exit code for bad input (the argument parser uses the same).
@@ -166,10 +168,10 @@ impl Failure {
     }
 }
 
-/// One line.
+/// One line, in which nothing is left that a terminal obeys, whatever its words came from.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&printable(&self.message))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `suzerain`: boots and runs Arm CCA realms.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod blueprint;
 mod bundle;
@@ -10,6 +11,7 @@ mod debian;
 mod evidence;
 mod failure;
 mod file;
+mod foreign;
 mod hex;
 mod keeper;
 mod key;
@@ -35,6 +37,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::commands::Arguments;
+use crate::screen::Screen;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -47,7 +50,7 @@ fn main() -> ExitCode {
         xtask::child::interrupt();
     });
     if let Err(error) = handler {
-        eprintln!("warning: Ctrl-C will not clean up: {error}");
+        Screen::new(false, false).err(&format!("warning: Ctrl-C will not clean up: {error}"));
     }
     ExitCode::from(arguments.command.run())
 }

@@ -17,9 +17,10 @@ use xtask::qemu::Qemu;
 use crate::bundle;
 use crate::channel::{self, ChannelMemory, MachineMemory, Reader, Writer};
 use crate::failure::Failure;
+use crate::foreign::printable;
 use crate::prepare::Parts;
 use crate::records::Parser;
-use crate::screen::{Screen, printable};
+use crate::screen::Screen;
 use crate::watch::{Machine, Message};
 
 /// The emulator has this long to connect to the bell of the control channel.

@@ -3,7 +3,7 @@
 use realm_vmm::report::{Event, RECORD_SEPARATOR};
 
 /// Longest line that is kept; what is beyond is dropped, so that a machine gone wild costs no memory.
-const LONGEST: usize = 1 << 20;
+const LONGEST: usize = 256 << 10;
 
 /// One line of the UART.
 #[derive(Debug, Clone, PartialEq, Eq)]

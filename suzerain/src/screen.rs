@@ -1,12 +1,14 @@
 //! What a person sees while the run goes on.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use xtask::Progress;
 
-/// Progress on standard error, the guest's console on standard output.
+use crate::foreign::{self, lines, printable};
+
+/// Progress on standard error, the guest's console on standard output. Whatever text comes here, a terminal only shows it.
 ///
 /// With JSON asked for, nothing here ever goes to standard output. Clones are the same screen.
 #[derive(Clone)]
@@ -19,7 +21,7 @@ pub(crate) struct Screen {
 impl Screen {
     /// A screen that suits what standard error is.
     pub(crate) fn new(json: bool, verbose: bool) -> Self {
-        let bar = if io::stderr().is_terminal() {
+        let bar = if foreign::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             let style =
                 ProgressStyle::with_template("{spinner} {prefix} [{elapsed}] {wide_msg:.dim}");
@@ -48,15 +50,17 @@ impl Screen {
         }
     }
 
-    /// A line for standard error, whatever was asked for.
+    /// Lines for standard error, whatever was asked for.
     pub(crate) fn err(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| {
+            let _ = writeln!(foreign::stderr(), "{}", lines(line));
+        });
     }
 
     /// Lines for standard output. A reader that went away is nobody's failure.
-    pub(crate) fn out(&self, lines: &str) {
+    pub(crate) fn out(&self, text: &str) {
         self.bar.suspend(|| {
-            let _ = writeln!(io::stdout(), "{lines}");
+            let _ = writeln!(foreign::stdout(), "{}", lines(text));
         });
     }
 
@@ -70,12 +74,12 @@ impl Progress for Screen {
     fn step(&self, what: &str) {
         if self.bar.is_hidden() {
             if !self.json || self.verbose {
-                eprintln!("{what}");
+                self.err(what);
             }
         } else {
             self.bar.reset_elapsed();
             self.bar.set_message("");
-            self.bar.set_prefix(what.to_owned());
+            self.bar.set_prefix(printable(what));
             self.bar.enable_steady_tick(Duration::from_millis(100));
         }
     }
@@ -105,23 +109,6 @@ fn plain(line: &str) -> String {
     printable(&text)
 }
 
-/// Text with everything escaped that a terminal would obey or that changes the order of what one reads: a realm, or a
-/// hostile host, must not get to drive the terminal of the person who watches.
-pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\t' => shown.push(c),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                shown.extend(c.escape_unicode());
-            }
-            _ if c.is_control() => shown.extend(c.escape_default()),
-            _ => shown.push(c),
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,14 +120,5 @@ mod tests {
             "   Compiling core"
         );
         assert_eq!(plain("none\x1b[1"), "none");
-    }
-
-    #[test]
-    fn a_realm_cannot_drive_the_terminal() {
-        assert_eq!(printable("a\tb\u{e9}"), "a\tb\u{e9}");
-        assert_eq!(
-            printable("\x1b[2J\r\u{9b}x\u{202e}"),
-            "\\u{1b}[2J\\r\\u{9b}x\\u{202e}"
-        );
     }
 }

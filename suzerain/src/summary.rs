@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::evidence::Checked;
 use crate::failure::Failure;
+use crate::foreign::{json_or_error, printable};
 use crate::hex;
 use crate::options::Options;
-use crate::screen::printable;
 use crate::table::table;
 use crate::watch::Observed;
 
@@ -149,8 +149,7 @@ impl Summary {
 
     /// One line of JSON.
     pub(crate) fn json(&self) -> String {
-        serde_json::to_string(self)
-            .unwrap_or_else(|error| format!("{{\"outcome\":\"error\",\"error\":\"{error}\"}}"))
+        json_or_error(self)
     }
 
     /// The table of RECs, the granule account and the times, for people.

@@ -1,5 +1,9 @@
 //! Tables for people.
 
+use std::collections::BTreeMap;
+
+use crate::foreign::printable;
+
 /// Columns as wide as their widest cell; every line ends where its text ends. Lines that are wider than `most` columns are cut.
 pub(crate) fn table<const N: usize>(
     heads: [&str; N],
@@ -7,7 +11,7 @@ pub(crate) fn table<const N: usize>(
     most: Option<usize>,
 ) -> String {
     let mut lines = vec![heads.map(str::to_owned)];
-    lines.extend(rows);
+    lines.extend(rows.map(|row| row.map(|cell| printable(&cell))));
     let width = |column: usize| {
         lines
             .iter()
@@ -48,6 +52,13 @@ pub(crate) fn counts<'a>(counts: impl IntoIterator<Item = (&'a String, &'a u64)>
     counts.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
     let texts = counts.iter().map(|(name, count)| format!("{name} {count}"));
     texts.collect::<Vec<_>>().join(", ")
+}
+
+/// All counts together; the numbers are a host's, who can say what he likes.
+pub(crate) fn total(counts: &BTreeMap<String, u64>) -> u64 {
+    counts
+        .values()
+        .fold(0, |sum, count| sum.saturating_add(*count))
 }
 
 /// A time in its two largest units, such as `3m 20s`.

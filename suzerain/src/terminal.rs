@@ -1,10 +1,12 @@
 //! The terminal of somebody who sits at a realm's console.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use crossterm::terminal;
+
+use crate::foreign;
 
 /// Ctrl-].
 const ESCAPE: u8 = 0x1d;
@@ -35,20 +37,9 @@ pub(crate) fn restore() {
     let _ = terminal::disable_raw_mode();
 }
 
-/// Writes what a realm prints to standard output, at once.
-///
-/// # Errors
-///
-/// When nobody reads it any more.
-pub(crate) fn print(bytes: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes)?;
-    stdout.flush()
-}
-
 /// How many columns a table may have.
 pub(crate) fn columns() -> Option<usize> {
-    if !io::stdout().is_terminal() {
+    if !foreign::stdout().is_terminal() {
         return None;
     }
     terminal::size().ok().map(|(columns, _)| columns.into())

@@ -12,10 +12,10 @@ use ratatui::widgets::{Bar, BarChart, BarGroup, Block, Cell, Gauge, Paragraph, R
 use realm_vmm::control::message::{Details, State, Status};
 
 use crate::commands::state;
-use crate::screen::printable;
+use crate::foreign::printable;
 use crate::session::Listing;
 use crate::size;
-use crate::table::age;
+use crate::table::{age, total};
 
 /// What is on the screen.
 #[derive(Default)]
@@ -131,8 +131,8 @@ fn header(listing: &Listing) -> Paragraph<'static> {
 fn memory_gauge(listing: &Listing) -> Gauge<'static> {
     let granules = &listing.granules;
     let held = granules.delegated.saturating_sub(granules.returned);
-    let bytes = held * cca_abi::GRANULE_SIZE;
-    let all = (bytes + listing.free).max(1);
+    let bytes = held.saturating_mul(cca_abi::GRANULE_SIZE);
+    let all = bytes.saturating_add(listing.free).max(1);
     let quarantined = match granules.quarantined {
         0 => String::new(),
         count => format!(", {count} in quarantine"),
@@ -161,9 +161,9 @@ fn realm_table<'a>(view: &View, listing: &'a Listing) -> Table<'a> {
             state(realm),
             realm.vcpus.to_string(),
             size::show(realm.memory),
-            realm.granules.values().sum::<u64>().to_string(),
+            total(&realm.granules).to_string(),
             busy.map_or("-".to_owned(), |busy| format!("{:.0}", busy / 10_000.0)),
-            per_second(view.rate(realm.realm, |realm| realm.exits.values().sum())),
+            per_second(view.rate(realm.realm, |realm| total(&realm.exits))),
             age(realm.age_us),
         ];
         let style = if Some(realm.realm) == selected {

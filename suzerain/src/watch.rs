@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use realm_vmm::report::{Event, Phase, Report};
 
 use crate::failure::Failure;
+use crate::foreign::printable;
 use crate::records::Line;
-use crate::screen::{Screen, printable};
+use crate::screen::Screen;
 use xtask::Progress;
 
 /// What a machine tells its watcher.
@@ -85,7 +86,10 @@ impl Observed {
     fn take(&mut self, line: Line, started: Instant, screen: &Screen) {
         match line {
             Line::Record(Event::Phase { name, .. }) => {
-                self.phases.push((name, started.elapsed()));
+                // A phase is reached once, whatever the host says.
+                if self.phases.iter().all(|(reached, _)| *reached != name) {
+                    self.phases.push((name, started.elapsed()));
+                }
                 screen.step(match name {
                     Phase::Booted => "building the realm",
                     Phase::Created => "entering the realm",

@@ -7,11 +7,15 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::net::{SendFlags, send};
 use suzerain_wire::{Broken, Memory, Moved, Receiver, Sender};
 
 pub(crate) use self::memory::{ChannelMemory, MachineMemory};
+
+/// A host that takes nothing for so long is of no use.
+const STALL: Duration = Duration::from_secs(60);
 
 /// The bell: who sleeps is woken by it, whatever it is that he waits for.
 struct Bell {
@@ -58,14 +62,21 @@ impl Bell {
         self.changed.notify_all();
     }
 
-    /// Waits until it has been heard again since `before`, or will not be any more: `false`.
-    fn wait(&self, before: Heard) -> bool {
+    /// Waits until it has been heard again since `before`, or will not be any more: `false`. Or until that time.
+    fn wait(&self, before: Heard, until: Option<Instant>) -> bool {
         let mut heard = self.heard();
         while heard.count == before.count && !heard.closed {
-            heard = self
-                .changed
-                .wait(heard)
-                .unwrap_or_else(PoisonError::into_inner);
+            let Some(until) = until else {
+                let woken = self.changed.wait(heard);
+                heard = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let woken = self.changed.wait_timeout(heard, left);
+            heard = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         !heard.closed
     }
@@ -125,7 +136,7 @@ impl<M: Memory> Read for Reader<M> {
             if count != 0 {
                 return Ok(count);
             }
-            if self.ring.wait().map_err(mad)? && (heard.closed || !self.bell.wait(heard)) {
+            if self.ring.wait().map_err(mad)? && (heard.closed || !self.bell.wait(heard, None)) {
                 // What it said last has been read.
                 return self.bell.moved(self.ring.receive(to));
             }
@@ -133,7 +144,7 @@ impl<M: Memory> Read for Reader<M> {
     }
 }
 
-/// What the host is told. Who writes waits until the host has taken enough of it.
+/// What the host is told. Who writes waits until the host has taken enough of it, but not for ever.
 pub(crate) struct Writer<M> {
     ring: Sender<M>,
     bell: Arc<Bell>,
@@ -144,6 +155,7 @@ impl<M: Memory> Write for Writer<M> {
         if bytes.is_empty() {
             return Ok(0);
         }
+        let end = Instant::now() + STALL;
         loop {
             let heard = *self.bell.heard();
             if heard.closed {
@@ -154,7 +166,11 @@ impl<M: Memory> Write for Writer<M> {
                 return Ok(count);
             }
             if self.ring.wait().map_err(mad)? {
-                self.bell.wait(heard);
+                // However often a host rings that takes nothing.
+                if Instant::now() >= end {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                self.bell.wait(heard, Some(end));
             }
         }
     }

@@ -1,7 +1,6 @@
 //! `suzerain completions`.
 
-use std::io;
-
+use crate::foreign;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
@@ -17,6 +16,11 @@ pub(crate) struct Completions {
 /// Prints the script, and returns the exit code.
 pub(crate) fn run(options: &Completions) -> u8 {
     let mut command = Arguments::command();
-    clap_complete::generate(options.shell, &mut command, "suzerain", &mut io::stdout());
+    clap_complete::generate(
+        options.shell,
+        &mut command,
+        "suzerain",
+        &mut foreign::stdout(),
+    );
     0
 }

@@ -8,6 +8,7 @@ use realm_vmm::report::Outcome;
 
 use super::{Which, conclude};
 use crate::failure::Failure;
+use crate::foreign::{Mode, Printer};
 use crate::keeper::{Ended, Typist};
 use crate::screen::Screen;
 use crate::terminal::{self, Raw, Typed};
@@ -83,7 +84,10 @@ fn attach(options: &Console, screen: &Screen) -> Result<(), Failure> {
         });
     };
     let console = (status.realm, options.stream);
-    let ended = client.console(console, (RECENT, true), type_all, &mut terminal::print);
+    let mut printer = Printer::stdout(Mode::Console);
+    let mut print = |bytes: &[u8]| printer.print(bytes);
+    let ended = client.console(console, (RECENT, true), type_all, &mut print);
+    drop(printer);
     drop(raw);
     screen.err("");
     match ended? {
@@ -113,9 +117,9 @@ pub(crate) fn logs(options: &Logs) -> u8 {
         let realm = client.find(&options.realm)?.realm;
         let console = (realm, options.stream);
         let amount = (u64::MAX, options.follow);
-        client
-            .console(console, amount, drop, &mut terminal::print)
-            .map(drop)
+        let mut printer = Printer::stdout(Mode::Lines);
+        let mut print = |bytes: &[u8]| printer.print(bytes);
+        client.console(console, amount, drop, &mut print).map(drop)
     });
     conclude(result, &screen)
 }

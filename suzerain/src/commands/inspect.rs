@@ -6,7 +6,8 @@ use realm_vmm::control::message::Details;
 use super::ps::state;
 use super::{Which, conclude, json};
 use crate::failure::Failure;
-use crate::screen::{Screen, printable};
+use crate::foreign::printable;
+use crate::screen::Screen;
 use crate::table::{age, counts, table};
 use crate::{size, terminal};
 

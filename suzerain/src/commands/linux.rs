@@ -1,6 +1,5 @@
 //! `suzerain run --kernel`: a Linux as a realm, with a person at its console, or with a command to run.
 
-use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,12 +11,13 @@ use super::conclude;
 use super::run::{begin, verdict};
 use crate::blueprint::Blueprint;
 use crate::failure::Failure;
+use crate::foreign::{Mode, Printer, printable};
 use crate::network::Doors;
 use crate::options::Options;
 use crate::prepare::Parts;
 use crate::qemu::Shape;
 use crate::random::CHALLENGE;
-use crate::screen::{Screen, printable};
+use crate::screen::Screen;
 use crate::session::boot::Booted;
 use crate::session::{Session, Sink};
 use crate::source::{self, ERRORS, KERNEL, OUTPUT, STATUS};
@@ -203,14 +203,13 @@ fn sit_at(
     options: &Options,
     screen: &Screen,
 ) -> Result<crate::session::Stopped, Failure> {
-    let json = options.json;
-    let show: Sink = Box::new(move |bytes| {
-        // With --json, standard output is for the object. A reader that went away is nobody's failure.
-        let _ = match json {
-            true => io::stderr().lock().write_all(bytes),
-            false => terminal::print(bytes),
-        };
-    });
+    // With --json, standard output is for the object.
+    let mut printer = match options.json {
+        true => Printer::stderr(Mode::Console),
+        false => Printer::stdout(Mode::Console),
+    };
+    // A reader that went away is nobody's failure.
+    let show: Sink = Box::new(move |bytes| drop(printer.print(bytes)));
     session.consoles().set_sink(realm, KERNEL, show);
     screen.clear();
     let raw = Raw::take();
@@ -290,17 +289,16 @@ impl Output {
                 false => Box::new(move |bytes| show(bytes)),
             }
         };
-        let clear = screen.clone();
-        let stdout: Sink = Box::new(move |bytes| {
-            clear.clear();
-            // A reader that went away is nobody's failure.
-            let _ = terminal::print(bytes);
-        });
-        let clear = screen.clone();
-        let stderr: Sink = Box::new(move |bytes| {
-            clear.clear();
-            let _ = io::stderr().lock().write_all(bytes);
-        });
+        let show = |mut printer: Printer| -> Sink {
+            let clear = screen.clone();
+            Box::new(move |bytes| {
+                clear.clear();
+                // A reader that went away is nobody's failure.
+                let _ = printer.print(bytes);
+            })
+        };
+        let stdout = show(Printer::stdout(Mode::Lines));
+        let stderr = show(Printer::stderr(Mode::Lines));
         consoles.set_sink(realm, OUTPUT, sink(&output.stdout, stdout));
         consoles.set_sink(realm, ERRORS, sink(&output.stderr, stderr));
         if options.verbose {

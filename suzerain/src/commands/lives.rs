@@ -12,6 +12,7 @@ use super::{Which, conclude, json};
 use crate::failure::Failure;
 use crate::keeper::Client;
 use crate::screen::Screen;
+use crate::table::total;
 
 /// How often it is shown what is left of a realm.
 const LOOK: Duration = Duration::from_millis(500);
@@ -137,7 +138,7 @@ fn remove(
                 continue;
             };
             if let Some(status) = listing.realms.iter().find(|status| status.realm == realm) {
-                let left: u64 = status.granules.values().sum();
+                let left = total(&status.granules);
                 screen.detail(&format!("{left} granules left"));
             }
         }

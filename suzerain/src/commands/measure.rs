@@ -6,6 +6,7 @@ use realm_vmm::measure::{self, Rim, Step};
 use serde::Serialize;
 
 use crate::failure::{self, Failure};
+use crate::foreign::json_or_error;
 use crate::options::Options;
 use crate::prepare::{self, Wanted};
 use crate::screen::Screen;
@@ -136,8 +137,7 @@ fn of_config(
             explanation: failure.as_ref().map(ToString::to_string),
             steps: show_steps.then_some(shown),
         };
-        serde_json::to_string(&measured)
-            .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+        json_or_error(&measured)
     } else {
         let mut text = String::new();
         if show_steps {

@@ -22,6 +22,7 @@ use self::attest::Attest;
 use self::host::Host;
 use self::measure::Measure;
 use crate::failure::{self, Failure};
+use crate::foreign;
 use crate::keeper::{self, Client, Keep, Place};
 use crate::options::Options;
 use crate::screen::Screen;
@@ -143,5 +144,5 @@ pub(crate) fn conclude(result: Result<(), Failure>, screen: &Screen) -> u8 {
 
 /// A value as one line of JSON.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|error| Failure::machine(error.to_string()))
+    foreign::json(value).map_err(|error| Failure::machine(error.to_string()))
 }

@@ -6,9 +6,10 @@ use realm_vmm::report::Outcome;
 
 use super::{Which, conclude, json};
 use crate::failure::Failure;
-use crate::screen::{Screen, printable};
+use crate::foreign::printable;
+use crate::screen::Screen;
 use crate::session::Listing;
-use crate::table::{age, counts, table};
+use crate::table::{age, counts, table, total};
 use crate::{size, terminal};
 
 #[derive(Args, Debug)]
@@ -50,7 +51,7 @@ fn tables(listing: &Listing, columns: Option<usize>) -> String {
             state(realm),
             realm.vcpus.to_string(),
             size::show(realm.memory),
-            realm.granules.values().sum::<u64>().to_string(),
+            total(&realm.granules).to_string(),
             age(realm.age_us),
             printable(&counts(&realm.exits)),
         ]

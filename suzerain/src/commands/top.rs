@@ -11,6 +11,7 @@ use realm_vmm::control::message::Details;
 
 use super::{Which, conclude};
 use crate::failure::Failure;
+use crate::foreign;
 use crate::keeper::Client;
 use crate::screen::Screen;
 use crate::session::Listing;
@@ -39,7 +40,7 @@ pub(crate) fn run(options: &Top) -> u8 {
             screen.out(once(&mut client)?.trim_end());
             return Ok(());
         }
-        if !std::io::stdout().is_terminal() {
+        if !foreign::stdout().is_terminal() {
             return Err(Failure::input(
                 "`top` needs a terminal; `top --once` prints a frame",
             ));

@@ -80,7 +80,19 @@ fn converse(keeper: &Keeper, wire: &mut Wire) -> io::Result<()> {
                 details: failure.details().map(str::to_owned),
             },
         };
-        wire.say(Kind::Reply, &reply)?;
+        match wire.say(Kind::Reply, &reply) {
+            // A host may have said just so much that it fits no more with what is added here.
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                let failure = Failure::machine("the host's answer is too long");
+                let reply = Reply::Failed {
+                    code: failure.code(),
+                    message: failure.to_string(),
+                    details: None,
+                };
+                wire.say(Kind::Reply, &reply)?;
+            }
+            said => said?,
+        }
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -79,24 +80,54 @@ fn folder() -> PathBuf {
         return runtime.join("suzerain");
     }
     let state = of("XDG_STATE_HOME").or_else(|| Some(of("HOME")?.join(".local/state")));
-    state.unwrap_or_else(env::temp_dir).join("suzerain")
+    match state {
+        Some(state) => state.join("suzerain"),
+        // Everybody has a folder of this kind there.
+        None => env::temp_dir().join(format!("suzerain-{}", user())),
+    }
 }
 
-/// Makes a folder that nobody else can enter, or refuses the one that is there.
+fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Makes a folder that nobody else can enter, or refuses what is there: a link, a folder of somebody else's, or one that is open
+/// to others. In a folder like `/tmp`, anybody may have put that there.
 fn make(folder: &Path) -> Result<(), Failure> {
     let shown = folder.display();
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    let metadata = made.and_then(|()| fs::metadata(folder)).map_err(|error| {
+    let failed = |error: io::Error| {
         Failure::input(format!(
             "cannot make the folder {shown}: {error}; set XDG_RUNTIME_DIR to one of yours"
         ))
-    })?;
-    let mine = metadata.uid() == rustix::process::geteuid().as_raw();
-    if !mine || metadata.mode() & 0o077 != 0 {
-        return Err(Failure::input(format!(
-            "{shown} is open to others, who could drive your machine; `chmod 700` it, or set XDG_RUNTIME_DIR to a folder of \
-             yours"
-        )));
+    };
+    if let Some(parent) = folder.parent() {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(parent).map_err(failed)?;
+    }
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+        _ => {}
+    }
+    // Of the name itself, not of what it may lead to. Nobody but its owner can put something else there afterwards: a folder that all
+    // may write to is sticky.
+    let metadata = fs::symlink_metadata(folder).map_err(failed)?;
+    let refuse = |why: &str| {
+        Err(Failure::input(format!(
+            "{shown} {why}; remove it, or set XDG_RUNTIME_DIR to a folder of yours"
+        )))
+    };
+    if metadata.is_symlink() {
+        return refuse("is a link, which somebody else may have put there");
+    }
+    if !metadata.is_dir() {
+        return refuse("is no folder");
+    }
+    if metadata.uid() != user() {
+        return refuse("is somebody else's, who could drive your machine");
+    }
+    if metadata.mode() & 0o077 != 0 {
+        return refuse("is open to others, who could drive your machine (`chmod 700` closes it)");
     }
     Ok(())
 }
@@ -104,7 +135,7 @@ fn make(folder: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -117,6 +148,23 @@ mod tests {
         make(&folder).unwrap();
         fs::set_permissions(&folder, Permissions::from_mode(0o750)).unwrap();
         assert!(make(&folder).unwrap_err().to_string().contains("chmod"));
+    }
+
+    /// Where anybody may make files, somebody may have made a link with the name of the folder, to where it does harm.
+    #[test]
+    fn a_link_in_place_of_the_folder_is_not_followed() {
+        let shared = tempfile::tempdir().unwrap();
+        let at = |name: &str| shared.path().join(name);
+        make(&at("victim")).unwrap();
+        symlink(at("victim"), at("link")).unwrap();
+        let failure = make(&at("link")).unwrap_err();
+        assert!(failure.to_string().contains("is a link"), "{failure}");
+        symlink(at("nothing"), at("dangling")).unwrap();
+        assert!(make(&at("dangling")).is_err());
+        assert!(!at("nothing").exists());
+        fs::write(at("file"), "").unwrap();
+        let failure = make(&at("file")).unwrap_err();
+        assert!(failure.to_string().contains("is no folder"), "{failure}");
     }
 
     #[test]

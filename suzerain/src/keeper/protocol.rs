@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+use realm_vmm::control::frame::MAX_PAYLOAD;
 use realm_vmm::control::message::{Answer, Call, Spec};
 use realm_vmm::control::{Frame, FrameReader, Kind};
 use realm_vmm::report::Outcome;
@@ -165,6 +166,9 @@ impl Wire {
     }
 
     pub(super) fn send(&mut self, kind: Kind, realm: u32, payload: &[u8]) -> io::Result<()> {
+        if payload.len() > MAX_PAYLOAD {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         let mut bytes = Vec::new();
         realm_vmm::control::frame::write(kind, realm, 0, payload, &mut bytes);
         self.stream.write_all(&bytes)

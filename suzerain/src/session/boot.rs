@@ -13,11 +13,12 @@ use xtask::Progress;
 use super::{Hello, Session, lock};
 use crate::bundle::Launch;
 use crate::failure::Failure;
+use crate::foreign::printable;
 use crate::options::PageSize;
 use crate::prepare::Parts;
 use crate::qemu::{self, Process, Shape};
 use crate::records::Line;
-use crate::screen::{Screen, printable};
+use crate::screen::Screen;
 use crate::watch::Message;
 
 /// Lines of firmware and host that are kept for the case that the machine fails.

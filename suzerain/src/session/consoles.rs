@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::lock;
-use crate::screen::printable;
+use crate::foreign::printable;
 
 /// Bytes that are kept of each console; the oldest go first.
 pub(crate) const KEPT: usize = 1 << 20;

@@ -8,7 +8,7 @@ use realm_vmm::control::message::{Event, Reply};
 use realm_vmm::control::{Frame, FrameReader, Kind, VERSION};
 
 use super::{Hello, Shared, Stopped};
-use crate::screen::printable;
+use crate::foreign::printable;
 
 /// A request of a realm's disk: realm, disk, what it wants.
 pub(super) type Wanted = (u32, u8, Transfer);
@@ -55,12 +55,18 @@ impl Shared {
             Kind::Reply => {
                 let reply: Reply = parse(&payload, "reply")?;
                 if let Some(waiting) = self.state().replies.get_mut(&reply.id) {
-                    *waiting = Some(reply.result);
+                    // The first counts.
+                    waiting.get_or_insert(reply.result);
                 }
                 self.changed.notify_all();
             }
             Kind::Event => self.event(parse(&payload, "event")?)?,
-            Kind::Console => self.consoles.push(realm, stream, &payload),
+            Kind::Console => {
+                let consoles = self.state().realms.get(&realm).copied();
+                if consoles.is_some_and(|consoles| usize::from(stream) < consoles) {
+                    self.consoles.push(realm, stream, &payload);
+                }
+            }
             Kind::Block => match Transfer::decode(&payload) {
                 // The thread that serves them lives as long as this one.
                 Some(transfer) => drop(transfers.send((realm, stream, transfer))),
@@ -84,7 +90,8 @@ impl Shared {
             }
             Event::Hello { pes, free, rmi, .. } => {
                 let rmi = printable(&rmi);
-                self.state().hello = Some(Hello { pes, free, rmi });
+                let mut state = self.state();
+                state.hello.get_or_insert(Hello { pes, free, rmi });
             }
             Event::Failed { error } => {
                 return Err(format!("the host failed: {}", printable(&error)));
@@ -95,9 +102,13 @@ impl Shared {
                 error,
             } => {
                 let error = error.as_deref().map(printable);
-                self.state()
-                    .stopped
-                    .insert(realm, Stopped { outcome, error });
+                let mut state = self.state();
+                // A realm stops once, and one that nobody made does not.
+                if !state.realms.contains_key(&realm) || state.stopped.contains_key(&realm) {
+                    return Ok(());
+                }
+                state.stopped.insert(realm, Stopped { outcome, error });
+                drop(state);
                 self.consoles.close(realm);
                 self.networks.close(realm);
             }

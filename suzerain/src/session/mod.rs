@@ -8,20 +8,23 @@ pub(crate) mod boot;
 mod consoles;
 mod disk;
 mod listen;
+#[cfg(test)]
+mod mad;
 mod networks;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::{Read, Write};
+use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use realm_vmm::control::message::{Answer, Call, Request, Spec, Status};
+use realm_vmm::control::message::{Answer, Call, Device, Request, Spec, Status};
 use realm_vmm::control::{Kind, frame, message};
 use realm_vmm::report::{GranuleReport, Outcome, Report};
 
@@ -39,6 +42,30 @@ pub(crate) const PIECE: usize = 64 << 10;
 const INPUT: usize = 4 << 10;
 /// How often who waits looks whether somebody wants to stop.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a host may take for its answers before nobody waits for them any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// What it does at once, between other work.
+    pub(crate) quick: Duration,
+    /// What takes as long as the realm has memory: activating one, taking one apart.
+    pub(crate) long: Duration,
+}
+
+impl Patience {
+    /// Enough for a slow machine that is busy.
+    pub(crate) const USUAL: Self = Self {
+        quick: Duration::from_secs(120),
+        long: Duration::from_secs(3600),
+    };
+
+    fn of(self, call: &Call) -> Duration {
+        match call {
+            Call::Activate { .. } | Call::Remove { .. } | Call::Shutdown => self.long,
+            _ => self.quick,
+        }
+    }
+}
 
 /// What a host says of itself.
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
@@ -106,6 +133,7 @@ struct Shared {
     changed: Condvar,
     writer: Mutex<Box<dyn Write + Send>>,
     requests: AtomicU64,
+    patience: Patience,
     consoles: Consoles,
     disks: Disks,
     networks: Networks,
@@ -116,6 +144,8 @@ struct State {
     hello: Option<Hello>,
     /// Requests that somebody waits for; `Some` once the reply is there.
     replies: HashMap<u64, Option<message::Outcome>>,
+    /// The realms that were made here, with the number of their consoles. What a host says of others does not count.
+    realms: BTreeMap<u32, usize>,
     stopped: BTreeMap<u32, Stopped>,
     /// Why nothing will come any more.
     gone: Option<String>,
@@ -128,11 +158,21 @@ impl Session {
         reader: impl Read + Send + 'static,
         writer: impl Write + Send + 'static,
     ) -> Self {
+        Self::with_patience(reader, writer, Patience::USUAL)
+    }
+
+    /// As [`new`](Self::new), with a host of whom another patience is due.
+    pub(crate) fn with_patience(
+        reader: impl Read + Send + 'static,
+        writer: impl Write + Send + 'static,
+        patience: Patience,
+    ) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
             writer: Mutex::new(Box::new(writer)),
             requests: AtomicU64::new(0),
+            patience,
             consoles: Consoles::default(),
             disks: Disks::default(),
             networks: Networks::default(),
@@ -172,13 +212,23 @@ impl Session {
     /// When the host refuses, or is gone.
     pub(crate) fn call(&self, call: Call) -> Result<Answer, Failure> {
         let id = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let patience = self.0.patience.of(&call);
         let payload = serde_json::to_vec(&Request { id, call })
             .map_err(|error| Failure::machine(format!("cannot say it: {error}")))?;
         self.0.state().replies.insert(id, None);
-        let reply = self
-            .0
-            .send(Kind::Request, 0, 0, &payload)
-            .and_then(|()| self.0.wait(|state| state.replies.get_mut(&id)?.take()));
+        let reply = self.0.send(Kind::Request, 0, 0, &payload).and_then(|()| {
+            let end = Instant::now() + patience;
+            self.0.wait(|state| {
+                if let Some(outcome) = state.replies.get_mut(&id)?.take() {
+                    return Some(Ok(outcome));
+                }
+                (Instant::now() >= end).then(|| {
+                    let seconds = patience.as_secs();
+                    let why = format!("the host has not answered within {seconds} s");
+                    Err(Failure::machine(why))
+                })
+            })?
+        });
         self.0.state().replies.remove(&id);
         match reply? {
             message::Outcome::Ok(answer) => Ok(answer),
@@ -200,8 +250,18 @@ impl Session {
     /// As [`call`](Self::call).
     pub(crate) fn create(&self, name: &str, spec: Spec) -> Result<u32, Failure> {
         let name = name.to_owned();
+        let is_console = |device: &&Device| matches!(device, Device::Console);
+        let consoles = 1 + spec.devices.iter().filter(is_console).count();
         match self.call(Call::Create { name, spec })? {
-            Answer::Created { realm } => Ok(realm),
+            Answer::Created { realm } => match self.0.state().realms.entry(realm) {
+                Entry::Vacant(new) if realm != 0 => {
+                    new.insert(consoles);
+                    Ok(realm)
+                }
+                _ => Err(Failure::machine(format!(
+                    "the host gives a new realm the number {realm}, which is none or another realm's"
+                ))),
+            },
             other => Err(unexpected(&other)),
         }
     }
@@ -296,7 +356,9 @@ impl Session {
         self.0.consoles.forget(realm);
         self.0.disks.forget(realm);
         self.0.networks.forget(realm);
-        self.0.state().stopped.remove(&realm);
+        let mut state = self.0.state();
+        state.realms.remove(&realm);
+        state.stopped.remove(&realm);
     }
 
     /// All realms.
@@ -385,8 +447,16 @@ impl Shared {
             .write_all(&bytes)
             .and_then(|()| writer.flush())
             .map_err(|error| {
-                let why = self.state().gone.clone();
-                Failure::machine(why.unwrap_or_else(|| format!("lost the machine: {error}")))
+                // A part of a frame may be over: nothing that follows would be understood.
+                let why = match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                        "the host does not read what it is sent".to_owned()
+                    }
+                    _ => format!("lost the machine: {error}"),
+                };
+                let why = self.state().gone.get_or_insert(why).clone();
+                self.changed.notify_all();
+                Failure::machine(why)
             })
     }
 

@@ -18,11 +18,16 @@ pub(super) struct Host {
 pub(super) fn channel() -> (Session, Host) {
     let (ours, stream) = UnixStream::pair().unwrap();
     let session = Session::new(ours.try_clone().unwrap(), ours);
-    let frames = FrameReader::default();
-    (session, Host { stream, frames })
+    (session, Host::new(stream))
 }
 
 impl Host {
+    /// The host at this end of a channel.
+    pub(super) fn new(stream: UnixStream) -> Self {
+        let frames = FrameReader::default();
+        Self { stream, frames }
+    }
+
     /// The next frame; `None` at the end of the channel.
     pub(super) fn next(&mut self) -> Option<Frame> {
         loop {
@@ -52,6 +57,13 @@ impl Host {
         let request = self.request();
         assert_eq!(&request.call, call);
         self.reply(request.id, result);
+    }
+
+    /// Expects somebody to make a realm, which gets this number.
+    pub(super) fn create(&mut self, realm: u32) {
+        let request = self.request();
+        assert!(matches!(request.call, Call::Create { .. }));
+        self.reply(request.id, Outcome::Ok(Answer::Created { realm }));
     }
 
     /// Expects a request and says that it was done.

@@ -102,6 +102,10 @@ fn replies_find_who_waits_for_them_whatever_comes_between() {
     });
 }
 
+fn spec() -> Spec {
+    Blueprint::raw(1, 1 << 20, 0, vec![1; 4096]).spec(0, [0; 64])
+}
+
 #[test]
 fn disks_are_served_without_anybody_asking() {
     let folder = tempfile::tempdir().unwrap();
@@ -109,6 +113,7 @@ fn disks_are_served_without_anybody_asking() {
     std::fs::write(&path, vec![3; 2 * SECTOR]).unwrap();
     let (ready, go) = mpsc::channel();
     let script = move |host: &mut Host| {
+        host.create(1);
         go.recv().unwrap();
         for (disk, sector, done) in [(0, 1, true), (0, 2, false), (1, 0, false)] {
             let transfer = Transfer {
@@ -134,6 +139,7 @@ fn disks_are_served_without_anybody_asking() {
         });
     };
     with(script, |session| {
+        session.create("a", spec()).unwrap();
         session.add_disk(1, 0, Disk::open(&path, false).unwrap());
         ready.send(()).unwrap();
         assert_eq!(session.wait_stopped(1).unwrap().outcome, Outcome::Ok);
@@ -149,6 +155,7 @@ fn a_network_is_served_until_its_realm_stops() {
     ];
     let (ready, go) = mpsc::channel();
     let script = move |host: &mut Host| {
+        host.create(1);
         go.recv().unwrap();
         // A realm without a network is none of its business.
         host.send(Kind::Network, 2, 0, &question);
@@ -177,6 +184,7 @@ fn a_network_is_served_until_its_realm_stops() {
         host_ports: Vec::new(),
     };
     with(script, |session| {
+        session.create("a", spec()).unwrap();
         session.add_network(1, plan.open().unwrap()).unwrap();
         assert!(plan.open().is_err() && !session.is_network_used(1));
         ready.send(()).unwrap();

@@ -18,6 +18,7 @@ use xtask::{Error, Progress, child, images, setup};
 use super::payload::{self, Content, Payload};
 use super::{Host, tree};
 use crate::failure::Failure;
+use crate::foreign;
 use crate::screen::Screen;
 use crate::size;
 
@@ -177,7 +178,7 @@ pub(super) fn run(
     let serial = if keys { "mon:stdio" } else { "stdio" };
     let mut command = parts.command(options, payload, serial);
     if options.json {
-        command.stdout(Stdio::from(io::stderr()));
+        command.stdout(Stdio::from(foreign::stderr()));
     }
     screen.text(&format!("{command:?}"));
     screen.clear();

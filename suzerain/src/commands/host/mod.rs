@@ -12,6 +12,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::failure::{self, Failure};
+use crate::foreign::json_or_error;
 use crate::options::MAX_CPUS;
 use crate::screen::Screen;
 use crate::size;
@@ -144,10 +145,7 @@ pub(crate) fn run(options: &Host) -> u8 {
         summary.error = Some(failure.to_string());
     }
     if options.json {
-        match serde_json::to_string(&summary) {
-            Ok(object) => screen.out(&object),
-            Err(error) => screen.err(&format!("error: cannot print the summary: {error}")),
-        }
+        screen.out(&json_or_error(&summary));
     }
     let Err(failure) = result else {
         return 0;
