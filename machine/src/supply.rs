@@ -108,6 +108,10 @@ impl PageSupply for Supply {
         free.free += end - base;
     }
 
+    fn free_pages(&self) -> PageCount {
+        PageCount::new(self.free_bytes() / self.page_size.bytes())
+    }
+
     fn words(&self, granule: GranuleAddress) -> &GranuleWords {
         self.board
             .page(granule.get(), PhysicalAddressSpace::NonSecure)

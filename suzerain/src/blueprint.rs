@@ -84,6 +84,7 @@ impl Blueprint {
             entry: self.entry,
             arguments: self.arguments,
             lines: self.lines,
+            overcommit: false,
             time_limit_ms,
             challenge: random::words(&challenge),
             devices: self.devices.clone(),

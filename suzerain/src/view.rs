@@ -184,7 +184,7 @@ fn realm_table<'a>(view: &View, listing: &'a Listing) -> Table<'a> {
 fn colour(state: State) -> Color {
     match state {
         State::Running => Color::Green,
-        State::Paused => Color::Yellow,
+        State::Paused | State::Starved => Color::Yellow,
         State::New | State::Active => Color::Reset,
         State::Stopped | State::Removing => Color::DarkGray,
     }
@@ -325,6 +325,7 @@ mod tests {
                 exits: BTreeMap::from([("mmio".to_owned(), exits)]),
             }],
             map: Vec::new(),
+            rest: None,
             faults: Vec::new(),
             token: None,
         };

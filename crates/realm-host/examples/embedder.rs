@@ -70,6 +70,11 @@ impl PageSupply for Pages<'_> {
         self.free.lock().extend(pages);
     }
 
+    /// What realms can be promised.
+    fn free_pages(&self) -> PageCount {
+        PageCount::new(self.free.lock().len() as u64)
+    }
+
     /// Your own mapping of your own memory. It is never asked for a granule that is delegated.
     fn words(&self, granule: GranuleAddress) -> &GranuleWords {
         self.memory.words(granule)

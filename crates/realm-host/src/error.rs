@@ -36,6 +36,13 @@ pub enum Error {
         /// How many it was asked for.
         pages: PageCount,
     },
+    /// A realm cannot be promised all the memory that it may need.
+    Short {
+        /// Bytes that it needs besides what it has.
+        needed: u64,
+        /// Bytes that are free, and that nobody else was promised.
+        free: u64,
+    },
     /// The monitor refused to take every piece of memory that it was offered.
     NotDelegable {
         /// The last refusal.
@@ -132,6 +139,10 @@ impl fmt::Display for Error {
             }
             Self::OutOfMemory { pages } => {
                 write!(f, "out of memory: {} host pages wanted", pages.get())
+            }
+            Self::Short { needed, free } => {
+                let (needed, free) = (needed.div_ceil(1024), free / 1024);
+                write!(f, "it needs {needed} KiB, and {free} KiB are free")
             }
             Self::NotDelegable { refusal, address } => {
                 write!(

@@ -24,6 +24,9 @@ pub trait PageSupply {
     /// Takes pages back. They may be a part of what one `allocate` returned.
     fn free(&self, first: PageAddress, pages: PageCount);
 
+    /// Pages that [`PageSupply::allocate`] can still give, one by one.
+    fn free_pages(&self) -> PageCount;
+
     /// The words of a granule in a page that is allocated and that is not delegated, through the Non-secure
     /// physical address space. `realm-host` calls it for no other granule.
     fn words(&self, granule: GranuleAddress) -> &GranuleWords;
@@ -40,6 +43,10 @@ impl<M: PageSupply + ?Sized> PageSupply for &M {
 
     fn free(&self, first: PageAddress, pages: PageCount) {
         (**self).free(first, pages);
+    }
+
+    fn free_pages(&self) -> PageCount {
+        (**self).free_pages()
     }
 
     fn words(&self, granule: GranuleAddress) -> &GranuleWords {

@@ -8,13 +8,18 @@ use core::sync::atomic::Ordering;
 
 use realm_host::ledger::RealmId;
 use realm_host::realm::{Entry, Geometry};
+use realm_host::units::GRANULE;
 use realm_host::{Ipa, PageSupply, SmcTransport};
 use spin::Mutex;
 
 use crate::config::Config;
 use crate::console::Console;
 use crate::machine::RealmMachine;
-use crate::report::{Event, GranuleReport, Outcome, RecReport, Report};
+use crate::report::{Event, GranuleReport, LONGEST_ERROR, Outcome, RecReport, Report};
+use crate::text::bounded;
+
+/// Bytes that a quotation of a realm takes as JSON.
+const LONGEST_QUOTE: usize = 256;
 
 /// What the machine keeps of a vCPU besides its place in the schedule.
 #[derive(Debug, Default)]
@@ -33,8 +38,22 @@ pub(crate) struct Counts {
 /// How the run ended.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
-    pub(crate) outcome: Outcome,
-    pub(crate) error: Option<String>,
+    outcome: Outcome,
+    /// At most [`LONGEST_ERROR`] bytes as JSON.
+    error: Option<String>,
+}
+
+impl End {
+    /// An end with a reason, which may quote the realm.
+    pub(crate) fn new(outcome: Outcome, error: Option<String>) -> Self {
+        let error = error.map(|error| bounded(&error, LONGEST_ERROR));
+        Self { outcome, error }
+    }
+}
+
+/// What a realm has printed, in quotes, with control characters escaped, and not much of it.
+pub(crate) fn quoted(line: &str) -> String {
+    format!("{:?}", bounded(line, LONGEST_QUOTE))
 }
 
 impl<T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'_, T, M, C> {
@@ -51,7 +70,7 @@ impl<T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'_, T, M, C> {
                 counts.entries
             );
             if !counts.last_line.is_empty() {
-                text += &format!(" (last line {:?})", counts.last_line);
+                text += &format!(" (last line {})", quoted(&counts.last_line));
             }
         }
         text
@@ -91,20 +110,24 @@ impl<T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'_, T, M, C> {
         self.id
     }
 
-    /// Calls `f` with first address, last address plus one, and table entry of each part of RAM, in ascending order. What changes meanwhile
-    /// may be seen or not.
-    pub fn for_each_entry(&self, mut f: impl FnMut(u64, u64, &Entry)) {
+    /// Calls `f` with first address, last address plus one, and table entry of each part of RAM, in ascending order from `from` on, as long
+    /// as it returns true. What changes meanwhile may be seen or not. Each part takes a call of the monitor, and a realm decides how
+    /// many parts there are.
+    pub fn for_each_entry(&self, from: u64, mut f: impl FnMut(u64, u64, &Entry) -> bool) {
         let Some(realm) = self.realm.lock().clone() else {
             return;
         };
-        let (mut ipa, top) = (Config::RAM_BASE, Config::RAM_BASE + self.memory);
+        let (base, top) = (Config::RAM_BASE, Config::RAM_BASE + self.memory);
+        let mut ipa = from.max(base) & !(GRANULE - 1);
         while ipa < top {
             let Ok(entry) = realm.entry(Ipa::new(ipa)) else {
                 return;
             };
             let size = Geometry::entry_size(entry.level);
             let end = ((ipa & !(size - 1)) + size).min(top);
-            f(ipa, end, &entry);
+            if !f(ipa, end, &entry) {
+                return;
+            }
             ipa = end;
         }
     }
@@ -118,10 +141,7 @@ impl<T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'_, T, M, C> {
     pub(crate) fn fail_later(&self, error: String) {
         let mut end = self.end.lock();
         if !end.as_ref().is_some_and(|end| end.outcome != Outcome::Ok) {
-            *end = Some(End {
-                outcome: Outcome::Error,
-                error: Some(error),
-            });
+            *end = Some(End::new(Outcome::Error, Some(error)));
         }
     }
 

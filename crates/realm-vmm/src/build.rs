@@ -35,6 +35,14 @@ impl<'a, T: SmcTransport, M: PageSupply> Assembly<'a, T, M> {
         let mut realm = host
             .create_realm(realm_config(config)?)
             .map_err(|error| format!("cannot create the realm: {error}"))?;
+        if !config.overcommit {
+            realm.reserve(ram, config.vcpus).map_err(|error| {
+                format!(
+                    "the machine cannot promise the realm its memory, tables and vCPUs included: {error} (a realm that may wait for \
+                     memory is created with overcommitment)"
+                )
+            })?;
+        }
         realm
             .init_ripas(ram)
             .map_err(|partial| at("make RAM", &partial))?;

@@ -32,6 +32,9 @@ pub struct Config<'a> {
     /// Whether what vCPUs print on the PL011 becomes lines, one vCPU's apart from another's, for guests whose vCPUs print at once
     /// without a lock. Otherwise it is a stream of bytes.
     pub lines: bool,
+    /// Whether the realm may be built although the memory that it can need is not there or promised to others. It waits when it is short
+    /// of it.
+    pub overcommit: bool,
     /// After how many milliseconds the run is given up, 0 for never.
     pub time_limit_ms: u64,
     /// How long a vCPU runs before another one gets the PE, in microseconds.
@@ -64,6 +67,7 @@ impl<'a> Config<'a> {
                 0,
             ],
             lines: true,
+            overcommit: false,
             time_limit_ms: 0,
             slice_us: Self::DEFAULT_SLICE_US,
             challenge: [0; 8],

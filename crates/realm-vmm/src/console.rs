@@ -16,7 +16,7 @@ pub trait Console {
         let _ = (stream, bytes);
     }
 
-    /// A device of the realm may have something for the world outside, or room for something from there.
+    /// A device of the realm may have something for the world outside, or room for something from there; or the realm has ended.
     fn device_changed(&self) {}
 
     /// Whether PE 0 is to be called to pass output on. Asked after each exit, and when a vCPU leaves its PE or its slice is over: then nothing

@@ -41,6 +41,7 @@ pub mod report;
 pub mod schedule;
 mod serve;
 mod teardown;
+pub mod text;
 pub mod virtio;
 
 pub use build::Assembly;

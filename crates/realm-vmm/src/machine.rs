@@ -57,6 +57,8 @@ pub struct RealmMachine<'a, T: SmcTransport, M: PageSupply, C: Console> {
     started: AtomicU64,
     /// How long vCPUs have run, in ticks.
     pub(crate) ran: AtomicU64,
+    /// The vCPUs that wait for memory.
+    pub(crate) starved: AtomicU64,
     /// How often memory was added where the realm touched it.
     pub(crate) pages_added: AtomicU64,
     pub(crate) slice: u64,
@@ -127,6 +129,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             paused: AtomicBool::new(false),
             started: AtomicU64::new(0),
             ran: AtomicU64::new(0),
+            starved: AtomicU64::new(0),
             pages_added: AtomicU64::new(0),
             slice: ticks(config.slice_us.max(1), 1_000_000).max(1),
             time_limit: (config.time_limit_ms != 0).then(|| ticks(config.time_limit_ms, 1_000)),
@@ -315,6 +318,11 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         self.paused.load(Ordering::Acquire)
     }
 
+    /// Whether a vCPU waits for memory that the host has not got.
+    pub fn is_starved(&self) -> bool {
+        self.starved.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether the realm has stopped.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
@@ -325,10 +333,12 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         {
             let mut end = self.end.lock();
             if end.is_none() {
-                *end = Some(End { outcome, error });
+                *end = Some(End::new(outcome, error));
             }
         }
         self.stopped.store(true, Ordering::Release);
+        // This PE may be the one that tells the world outside, and about to wait.
+        self.console.device_changed();
         pe.kick_others();
     }
 

@@ -12,6 +12,9 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Bytes of a report's or realm's error as JSON, at most.
+pub const LONGEST_ERROR: usize = 8 << 10;
+
 /// The character that starts a record.
 pub const RECORD_SEPARATOR: char = '\u{1e}';
 

@@ -13,6 +13,7 @@ use realm_host::rec::{
 };
 use realm_host::{Ipa, PageSupply, Realm, SmcTransport};
 
+use crate::account::quoted;
 use crate::board::Place;
 use crate::console::Console;
 use crate::devices::Access;
@@ -35,6 +36,9 @@ const DIR: SystemRegister = SystemRegister::new(3, 0, 12, 11, 1);
 /// How often in a row a vCPU may fault where memory is present before it is given up.
 const SPURIOUS_FAULTS: u32 = 10_000;
 
+/// A vCPU that waits for memory looks for it so many times in a second.
+const LOOKS: u64 = 100;
+
 /// How many pages a realm gets one by one, where it touches them. One that uses more than these 2 MiB gets blocks of 2 MiB from then
 /// on: it uses much of its memory, and a block saves it up to 511 exits, and the monitor as many table entries. One that uses less does
 /// not pay for memory that it never touches.
@@ -46,6 +50,8 @@ enum Served {
     Again,
     /// It leaves its PE.
     Leave(Verdict),
+    /// There is no memory for what it wants: it waits, and does the same again.
+    Starve,
     /// The run is over.
     Stop(Outcome, Option<String>),
 }
@@ -57,6 +63,14 @@ impl Served {
 
     fn error(error: String) -> Self {
         Self::Stop(Outcome::Error, Some(error))
+    }
+
+    /// The host could not do what an exit asks for. Want of memory is no reason to end: others may give some back.
+    fn failed(error: &realm_host::Error, what: impl FnOnce() -> String) -> Self {
+        match error {
+            realm_host::Error::OutOfMemory { .. } => Self::Starve,
+            error => Self::error(format!("{}: {error}", what())),
+        }
     }
 }
 
@@ -113,6 +127,10 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         let mut end = self.end_of_slice(start, neighbours);
         pe.arm_slice(end);
         let mut spurious = 0;
+        let me = 1 << vcpu;
+        if self.starved.load(Ordering::Relaxed) & me != 0 && !realm.has_memory() {
+            return self.starve(start, pe);
+        }
         loop {
             // Whoever has something to say to this vCPU says it first and kicks then; so does whoever stops the run.
             pe.acknowledge_interrupts();
@@ -142,8 +160,15 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             self.notify(targets, Some(vcpu), pe);
             self.count(vcpu, &left);
             let served = self.serve(realm, vcpu, left, &mut spurious, pe);
+            if !matches!(served, Served::Starve) && self.starved.load(Ordering::Relaxed) & me != 0 {
+                self.starved.fetch_and(!me, Ordering::Relaxed);
+            }
             match served {
                 Served::Again => {}
+                Served::Starve => {
+                    self.starved.fetch_or(me, Ordering::Relaxed);
+                    return self.starve(pe.counter(), pe);
+                }
                 Served::Leave(verdict) => return verdict,
                 Served::Stop(outcome, error) => {
                     self.stop(outcome, error, pe);
@@ -155,6 +180,13 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                 }
             }
         }
+    }
+
+    /// A vCPU that waits for memory.
+    fn starve(&self, now: u64, pe: &impl HostPe) -> Verdict {
+        Verdict::Wait(Some(
+            now.saturating_add(pe.frequency() / LOOKS).max(now + 1),
+        ))
     }
 
     /// Adds the time since `counted` to that which vCPUs have run.
@@ -241,7 +273,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
                         "vCPU {vcpu} touched destroyed memory at {ipa:?}"
                     )),
                     Err(error) => {
-                        Served::error(format!("no memory for vCPU {vcpu} at {ipa:?}: {error}"))
+                        Served::failed(&error, || format!("no memory for vCPU {vcpu} at {ipa:?}"))
                     }
                 }
             }
@@ -362,9 +394,11 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
         }
         match change.apply() {
             Ok(_) => Served::Again,
-            Err((reached, error)) => Served::error(format!(
-                "vCPU {vcpu} wants to change [{base:?}, {top:?}), which ended at {reached:?}: {error}"
-            )),
+            Err((reached, error)) => Served::failed(&error, || {
+                format!(
+                    "vCPU {vcpu} wants to change [{base:?}, {top:?}), which ended at {reached:?}"
+                )
+            }),
         }
     }
 
@@ -415,9 +449,9 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             }
             host_calls::FAILED => {
                 self.finish_line(vcpu);
-                let last = self.vcpus[vcpu].counts.lock().last_line.clone();
+                let last = quoted(&self.vcpus[vcpu].counts.lock().last_line);
                 return Served::guest_failed(format!(
-                    "vCPU {vcpu} reports a failure, its last line is {last:?}"
+                    "vCPU {vcpu} reports a failure, its last line is {last}"
                 ));
             }
             _ => gprs[0] = host_calls::REFUSED,
@@ -430,8 +464,8 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
 fn shared<G>(vcpu: usize, ipa: Ipa, result: Result<G, realm_host::Error>) -> Served {
     match result {
         Ok(_) => Served::Again,
-        Err(error) => Served::error(format!(
-            "no memory to share with vCPU {vcpu} at {ipa:?}: {error}"
-        )),
+        Err(error) => Served::failed(&error, || {
+            format!("no memory to share with vCPU {vcpu} at {ipa:?}")
+        }),
     }
 }

@@ -7,6 +7,7 @@ use core::ops::Range;
 #[derive(Debug, Default)]
 pub(crate) struct Extents {
     by_start: BTreeMap<u64, u64>,
+    size: u64,
 }
 
 impl Extents {
@@ -16,6 +17,7 @@ impl Extents {
         if start >= end {
             return;
         }
+        self.size += end - start;
         if let Some((&before, &before_end)) = self.by_start.range(..=start).next_back() {
             debug_assert!(before_end <= start, "{start:#x} is free already");
             if before_end == start {
@@ -38,6 +40,7 @@ impl Extents {
             .filter(|&(_, &end)| range.start < end)
         {
             self.by_start.remove(&start);
+            self.size -= end - start;
             self.keep(start, range.start.min(end));
             self.keep(range.end.max(start), end);
         }
@@ -51,6 +54,7 @@ impl Extents {
         };
         let (start, end, at) = self.by_start.iter().find_map(fit)?;
         self.by_start.remove(&start);
+        self.size -= end - start;
         self.keep(start, at);
         self.keep(at + size, end);
         Some(at)
@@ -68,12 +72,13 @@ impl Extents {
     }
 
     /// Bytes in the set.
-    pub(crate) fn size(&self) -> u64 {
-        self.by_start.iter().map(|(start, end)| end - start).sum()
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
     }
 
     fn keep(&mut self, start: u64, end: u64) {
         if start < end {
+            self.size += end - start;
             self.by_start.insert(start, end);
         }
     }
@@ -85,6 +90,8 @@ mod tests {
     use alloc::vec::Vec;
 
     fn all(extents: &Extents) -> Vec<(u64, u64)> {
+        let sum: u64 = extents.iter().map(|range| range.end - range.start).sum();
+        assert_eq!(extents.size(), sum);
         extents
             .iter()
             .map(|range| (range.start, range.end))

@@ -18,10 +18,15 @@ pub(crate) struct Supply {
 impl Supply {
     /// Pages of `page_size` out of `free`, all of it memory that `dram` shows as words.
     pub(crate) fn new(dram: Dram, page_size: PageSize, free: Extents) -> Self {
+        let mut whole = Extents::default();
+        let size = page_size.bytes();
+        for range in free.iter() {
+            whole.add(range.start.next_multiple_of(size)..range.end & !(size - 1));
+        }
         Self {
             dram,
             page_size,
-            free: SpinMutex::new(free),
+            free: SpinMutex::new(whole),
         }
     }
 }
@@ -48,6 +53,10 @@ impl PageSupply for Supply {
     fn free(&self, first: PageAddress, pages: PageCount) {
         let size = pages.bytes(self.page_size);
         self.free.lock().add(first.get()..first.get() + size);
+    }
+
+    fn free_pages(&self) -> PageCount {
+        PageCount::new(self.free_bytes() / self.page_size.bytes())
     }
 
     fn words(&self, granule: GranuleAddress) -> &GranuleWords {

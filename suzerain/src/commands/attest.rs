@@ -138,7 +138,7 @@ impl Token {
     /// The token that a realm has handed over to its host.
     fn of_realm(name: &str, mut client: Client) -> Result<Self, Failure> {
         let realm = client.find(name)?.realm;
-        let details = client.inspect(realm)?;
+        let details = client.inspect(realm, 0)?;
         let bytes = |text: &str| {
             hex::parse(text)
                 .map_err(|why| Failure::machine(format!("what the host has of `{name}` is {why}")))

@@ -3,6 +3,7 @@
 use std::fs;
 
 use clap::Args;
+use realm_vmm::control::message::Spec;
 use xtask::Progress;
 
 use super::{Which, conclude, json};
@@ -32,6 +33,10 @@ pub(crate) struct Create {
         hide_default_value = true
     )]
     pub(crate) timeout: u64,
+
+    /// Takes the realm although the machine cannot promise all the memory that it can ever need: it waits whenever there is none
+    #[arg(long)]
+    pub(crate) overcommit: bool,
 
     /// Prints one JSON object and nothing else on standard output
     #[arg(long)]
@@ -89,7 +94,10 @@ fn create(options: &Create, screen: &Screen) -> Result<(), Failure> {
     };
     let network = options.options.network();
     // The process that keeps the machine draws the challenge, which it has to know when the token is verified.
-    let spec = blueprint.spec(options.timeout.saturating_mul(1000), [0; CHALLENGE]);
+    let spec = Spec {
+        overcommit: options.overcommit,
+        ..blueprint.spec(options.timeout.saturating_mul(1000), [0; CHALLENGE])
+    };
     let total = blueprint.length();
     screen.step("loading the realm");
     let mut progress = |over: u64| screen.detail(&format!("{} %", over * 100 / total.max(1)));

@@ -17,6 +17,10 @@ pub(crate) struct Inspect {
     #[arg(value_name = "REALM")]
     pub(crate) realm: String,
 
+    /// Shows memory from this address on: a map that is long comes in parts
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "0")]
+    pub(crate) from: u64,
+
     /// Prints one JSON object and nothing else on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -35,13 +39,22 @@ pub(crate) fn run(options: &Inspect) -> u8 {
 fn inspect(options: &Inspect, screen: &Screen) -> Result<(), Failure> {
     let mut client = options.which.connect()?;
     let realm = client.find(&options.realm)?.realm;
-    let details = client.inspect(realm)?;
+    let details = client.inspect(realm, options.from)?;
     let text = match options.json {
         true => json(&details)?,
         false => tables(&details, terminal::columns()),
     };
     screen.out(text.trim_end());
     Ok(())
+}
+
+/// An address, in hexadecimal or not.
+fn address(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "an address is a number, such as 0x40000000".to_owned())
 }
 
 /// Everything, in lines of at most that many columns where that is possible.
@@ -114,7 +127,11 @@ fn tables(details: &Details, columns: Option<usize>) -> String {
         ]
     });
     text += "\n";
-    text + &table(["FROM", "TO", "SIZE", "RIPAS", "PRESENT"], rows, columns)
+    text += &table(["FROM", "TO", "SIZE", "RIPAS", "PRESENT"], rows, columns);
+    if let Some(rest) = details.rest {
+        text += &format!("... and more from {rest:#x} on: `--from {rest:#x}`\n");
+    }
+    text
 }
 
 fn device(device: &realm_vmm::control::message::Device) -> String {

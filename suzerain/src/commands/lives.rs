@@ -83,10 +83,10 @@ pub(crate) fn rm(options: &Rm) -> u8 {
         let status = client.find(name)?;
         let realm = status.realm;
         match status.state {
-            State::Running | State::Paused if options.force => {
+            State::Running | State::Starved | State::Paused if options.force => {
                 client.done(Call::Stop { realm })?;
             }
-            State::Running | State::Paused => {
+            State::Running | State::Starved | State::Paused => {
                 let state = status.state.name();
                 return Err(Failure::input(format!(
                     "realm `{name}` is {state}; `suzerain stop {name}` first, or use --force"

@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Top) -> u8 {
 fn look(client: &mut Client, view: &View) -> Result<(Listing, Option<Details>), Failure> {
     let listing = client.list()?;
     let selected = view.selected(&listing).map(|realm| realm.realm);
-    let details = match selected.map(|realm| client.inspect(realm)) {
+    let details = match selected.map(|realm| client.inspect(realm, 0)) {
         Some(Err(failure)) if xtask::child::interrupted() => return Err(failure),
         // A realm may be removed between the two.
         details => details.and_then(Result::ok),

@@ -168,13 +168,13 @@ impl Client {
             })
     }
 
-    /// One realm.
+    /// One realm, its memory from an address on.
     ///
     /// # Errors
     ///
     /// When there is none of that number.
-    pub(crate) fn inspect(&mut self, realm: u32) -> Result<Details, Failure> {
-        match self.call(Call::Inspect { realm })? {
+    pub(crate) fn inspect(&mut self, realm: u32, from: u64) -> Result<Details, Failure> {
+        match self.call(Call::Inspect { realm, from })? {
             Answer::Realm { details } => Ok(*details),
             other => Err(unexpected(&other)),
         }

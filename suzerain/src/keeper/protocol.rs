@@ -170,7 +170,8 @@ impl Wire {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let mut bytes = Vec::new();
-        realm_vmm::control::frame::write(kind, realm, 0, payload, &mut bytes);
+        realm_vmm::control::frame::write(kind, realm, 0, payload, &mut bytes)
+            .map_err(io::Error::other)?;
         self.stream.write_all(&bytes)
     }
 

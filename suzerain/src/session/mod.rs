@@ -441,7 +441,8 @@ impl Shared {
 
     fn send(&self, kind: Kind, realm: u32, stream: u8, payload: &[u8]) -> Result<(), Failure> {
         let mut bytes = Vec::with_capacity(frame::HEADER + payload.len());
-        frame::write(kind, realm, stream, payload, &mut bytes);
+        frame::write(kind, realm, stream, payload, &mut bytes)
+            .map_err(|error| Failure::machine(format!("cannot be said: {error}")))?;
         let mut writer = lock(&self.writer);
         writer
             .write_all(&bytes)

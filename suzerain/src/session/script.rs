@@ -97,7 +97,7 @@ impl Host {
             payload: payload.to_vec(),
         };
         let mut bytes = Vec::new();
-        frame.write(&mut bytes);
+        frame.write(&mut bytes).unwrap();
         self.write(&bytes);
     }
 

@@ -25,6 +25,14 @@ struct Page {
     previous: u64,
 }
 
+/// A page that is out of the book, for the allocator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Freed {
+    pub(super) page: PageAddress,
+    pub(super) owner: RealmId,
+    pub(super) side: Side,
+}
+
 /// What the book keeps for a realm.
 struct Shelf {
     /// The first page with a free slot, for each side.
@@ -140,10 +148,7 @@ impl Book {
 
     /// A held granule is not needed any more. If its whole page is free the page is out of the book, and the caller
     /// gives it back to the allocator.
-    pub(super) fn released(
-        &mut self,
-        granule: GranuleAddress,
-    ) -> Result<Option<PageAddress>, Error> {
+    pub(super) fn released(&mut self, granule: GranuleAddress) -> Result<Option<Freed>, Error> {
         self.change(granule, "held by the host", |slot| match slot {
             Slot::Held(_) => Some(Slot::Free),
             _ => None,
@@ -151,10 +156,7 @@ impl Book {
     }
 
     /// A delegated granule has been undelegated. As for [`Book::released`].
-    pub(super) fn returned(
-        &mut self,
-        granule: GranuleAddress,
-    ) -> Result<Option<PageAddress>, Error> {
+    pub(super) fn returned(&mut self, granule: GranuleAddress) -> Result<Option<Freed>, Error> {
         let mut was_quarantined = false;
         let free = self.change(granule, "delegated", |slot| match slot {
             Slot::Delegated(_) => Some(Slot::Free),
@@ -212,7 +214,7 @@ impl Book {
     }
 
     /// A page of the realm that holds only free and set-aside granules, taken out of the book.
-    pub(super) fn take_idle_page(&mut self, owner: RealmId) -> Option<PageAddress> {
+    pub(super) fn take_idle_page(&mut self, owner: RealmId) -> Option<Freed> {
         let idle = |page: &Page| {
             page.owner == owner
                 && page
@@ -221,9 +223,7 @@ impl Book {
                     .all(|slot| matches!(slot.unpack(), Slot::Free | Slot::SetAside))
         };
         let (&address, _) = self.pages.iter().find(|(_, page)| idle(page))?;
-        self.unlist(address);
-        self.pages.remove(&address);
-        PageAddress::new(address, self.size)
+        self.take_out(address)
     }
 
     /// A granule of the realm that the host holds or that is delegated, if there is one.
@@ -297,7 +297,7 @@ impl Book {
         granule: GranuleAddress,
         what: &'static str,
         to: impl FnOnce(Slot) -> Option<Slot>,
-    ) -> Result<Option<PageAddress>, Error> {
+    ) -> Result<Option<Freed>, Error> {
         let unknown = Error::Ledger {
             address: granule.get(),
             what,
@@ -312,12 +312,16 @@ impl Book {
             *slot == Packed::FREE || gone && matches!(slot.unpack(), Slot::SetAside)
         };
         if page.slots.iter().all(done) {
-            self.unlist(address);
-            self.pages.remove(&address);
-            return Ok(PageAddress::new(address, self.size));
+            return Ok(self.take_out(address));
         }
         self.relist(address);
         Ok(None)
+    }
+
+    fn take_out(&mut self, address: u64) -> Option<Freed> {
+        self.unlist(address);
+        let Page { owner, side, .. } = self.pages.remove(&address)?;
+        PageAddress::new(address, self.size).map(|page| Freed { page, owner, side })
     }
 
     /// Puts a page into its owner's list or takes it out, as it has free granules or not.
@@ -450,7 +454,7 @@ mod tests {
         book.returned(granule).unwrap();
         assert!(book.returned(granule).is_err(), "it is back already");
         assert_eq!(
-            book.released(other).unwrap().map(PageAddress::get),
+            book.released(other).unwrap().map(|freed| freed.page.get()),
             Some(0x4000)
         );
         assert!(book.released(other).is_err(), "its page is gone");
@@ -522,7 +526,10 @@ mod tests {
         book.set_aside(granule).unwrap();
         assert_eq!(book.take(ONE, Purpose::Data), None);
         assert_eq!(book.take_idle_page(TWO), None);
-        assert_eq!(book.take_idle_page(ONE).map(PageAddress::get), Some(0x4000));
+        assert_eq!(
+            book.take_idle_page(ONE).map(|freed| freed.page.get()),
+            Some(0x4000)
+        );
         assert_eq!(book.take_idle_page(ONE), None);
     }
 }

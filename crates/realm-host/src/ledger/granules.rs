@@ -3,8 +3,9 @@
 use cca_abi::rmi::{Command, Status, granule_delegate, granule_undelegate};
 use spin::Mutex;
 
-use super::book::Book;
-use super::slot::{Account, Purpose, RealmId, Slot};
+use super::book::{Book, Freed};
+use super::budget::Budget;
+use super::slot::{Account, Purpose, RealmId, Side, Slot};
 use crate::client::{Client, Refusal};
 use crate::error::Error;
 use crate::supply::PageSupply;
@@ -41,15 +42,18 @@ pub(crate) struct Granules<T, M> {
     client: Client<T>,
     supply: M,
     book: Mutex<Book>,
+    /// Held while a page is allocated or freed, so that what is free and what is promised fit together.
+    budget: Mutex<Budget>,
 }
 
 impl<T: SmcTransport, M: PageSupply> Granules<T, M> {
     pub(crate) fn new(client: Client<T>, supply: M) -> Self {
-        let book = Mutex::new(Book::new(supply.page_size()));
+        let size = supply.page_size();
         Self {
             client,
             supply,
-            book,
+            book: Mutex::new(Book::new(size)),
+            budget: Mutex::new(Budget::new(size)),
         }
     }
 
@@ -75,6 +79,29 @@ impl<T: SmcTransport, M: PageSupply> Granules<T, M> {
 
     pub(crate) fn open(&self, owner: RealmId) {
         self.book.lock().open(owner);
+        self.budget.lock().open(owner);
+    }
+
+    /// Promises a realm that it can have so many pages of the host's side and of the monitor's, those that it has included.
+    pub(crate) fn promise(&self, owner: RealmId, sides: [PageCount; 2]) -> Result<(), Error> {
+        let mut budget = self.budget.lock();
+        let promised = budget.promise(owner, sides, self.supply.free_pages());
+        promised.map_err(|(needed, free)| {
+            let size = self.supply.page_size();
+            Error::Short {
+                needed: needed.bytes(size),
+                free: free.bytes(size),
+            }
+        })
+    }
+
+    /// Whether a page for a realm, on either side, would be given now.
+    pub(crate) fn has_page_for(&self, owner: RealmId) -> bool {
+        let budget = self.budget.lock();
+        let free = self.supply.free_pages();
+        [Side::Host, Side::Monitor]
+            .into_iter()
+            .all(|side| budget.may_take(owner, side, PageCount::ONE, free))
     }
 
     /// Delegates a granule for a purpose.
@@ -205,6 +232,7 @@ impl<T: SmcTransport, M: PageSupply> Granules<T, M> {
         }
         self.free_idle_pages(owner);
         self.book.lock().close(owner);
+        self.budget.lock().close(owner);
         Ok(())
     }
 
@@ -309,12 +337,8 @@ impl<T: SmcTransport, M: PageSupply> Granules<T, M> {
             if let Some(granule) = self.book.lock().take(owner, purpose) {
                 return Ok(granule);
             }
-            let page = self
-                .supply
-                .allocate(PageCount::ONE, self.supply.page_size().bytes())
-                .ok_or(Error::OutOfMemory {
-                    pages: PageCount::ONE,
-                })?;
+            let align = self.supply.page_size().bytes();
+            let page = self.allocate(owner, purpose.side(), PageCount::ONE, align)?;
             self.book.lock().add_page(owner, purpose.side(), page);
         }
     }
@@ -328,10 +352,7 @@ impl<T: SmcTransport, M: PageSupply> Granules<T, M> {
         let size = self.supply.page_size();
         let pages = count.pages(size);
         let align = count.bytes().max(size.bytes());
-        let base = self
-            .supply
-            .allocate(pages, align)
-            .ok_or(Error::OutOfMemory { pages })?;
+        let base = self.allocate(owner, purpose.side(), pages, align)?;
         let mut book = self.book.lock();
         let first = base.granule(0);
         for page in 0..pages.get() {
@@ -343,9 +364,26 @@ impl<T: SmcTransport, M: PageSupply> Granules<T, M> {
         Ok(first)
     }
 
-    fn free(&self, page: Option<PageAddress>) {
-        if let Some(page) = page {
+    fn allocate(
+        &self,
+        owner: RealmId,
+        side: Side,
+        pages: PageCount,
+        align: u64,
+    ) -> Result<PageAddress, Error> {
+        let mut budget = self.budget.lock();
+        let may = budget.may_take(owner, side, pages, self.supply.free_pages());
+        let first = may.then(|| self.supply.allocate(pages, align)).flatten();
+        let first = first.ok_or(Error::OutOfMemory { pages })?;
+        budget.took(owner, side, pages);
+        Ok(first)
+    }
+
+    fn free(&self, page: Option<Freed>) {
+        if let Some(Freed { page, owner, side }) = page {
+            let mut budget = self.budget.lock();
             self.supply.free(page, PageCount::ONE);
+            budget.gave(owner, side, PageCount::ONE);
         }
     }
 

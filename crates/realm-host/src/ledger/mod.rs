@@ -6,6 +6,7 @@
 //! goes back when all of its granules are the host's again and unused.
 
 mod book;
+mod budget;
 mod granules;
 mod handle;
 mod slot;

@@ -37,7 +37,8 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    const ALL: [Self; 9] = [
+    /// All of them.
+    pub const ALL: [Self; 9] = [
         Self::RealmDescriptor,
         Self::RootTable,
         Self::Table,

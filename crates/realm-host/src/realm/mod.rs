@@ -5,6 +5,7 @@ mod bytes;
 mod config;
 pub(crate) mod core;
 mod memory;
+mod reserve;
 mod ripas;
 mod sharing;
 mod tables;
@@ -117,6 +118,17 @@ impl<'h, T: SmcTransport, M: PageSupply> Realm<'h, T, M, New> {
         self.core.populate(ipa, content, measure)
     }
 
+    /// Has all the memory promised that this realm can need at once, with this RAM and so many vCPUs, if it shares nothing but the alias
+    /// of its RAM: RAM and tables page by page, RECs, and what the host needs for them. From then on nobody else gets it, and
+    /// the realm is never short of memory. A realm without such a promise gets what nobody was promised.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Short`] with the figures. Nothing is promised then.
+    pub fn reserve(&mut self, ram: IpaRange, vcpus: usize) -> Result<(), Error> {
+        self.core.reserve(ram, vcpus as u64)
+    }
+
     /// Adds a vCPU. They can be added in any order; their RECs are created in the order of their indices.
     ///
     /// # Errors
@@ -188,6 +200,12 @@ impl<T: SmcTransport, M: PageSupply> Realm<'_, T, M, Active> {
     /// [`Error::Usage`] if there is no such REC, or if it is held by somebody else.
     pub fn rec(&self, index: usize) -> Result<RecSession<'_, T, M>, Error> {
         RecSession::take(&self.core, index)
+    }
+
+    /// Whether the realm could have another page now, wherever it needs it.
+    #[must_use]
+    pub fn has_memory(&self) -> bool {
+        self.core.granules().has_page_for(self.core.id())
     }
 
     /// Whether the realm has switched itself off. No REC can be entered any more.

@@ -19,6 +19,23 @@ use crate::supply::PageSupply;
 use crate::transport::SmcTransport;
 use crate::units::{GranuleAddress, Ipa};
 
+/// What [`Exit::name`] says of each reason.
+pub const EXIT_NAMES: [&str; 13] = [
+    "irq",
+    "wfi",
+    "wfe",
+    "sync-instruction-abort",
+    "sync-data-abort",
+    "mmio",
+    "sync-unprotected-abort",
+    "sysreg",
+    "psci",
+    "ripas-change",
+    "host-call",
+    "serror",
+    "unknown",
+];
+
 /// Why a REC came back.
 #[must_use]
 pub enum Exit<'s, T: SmcTransport, M: PageSupply> {
@@ -58,22 +75,37 @@ impl<T: SmcTransport, M: PageSupply> Exit<'_, T, M> {
     /// A short name, for counting.
     #[must_use]
     pub fn name(&self) -> &'static str {
+        let [
+            irq,
+            wfi,
+            wfe,
+            instruction,
+            data,
+            mmio,
+            unprotected,
+            register,
+            psci,
+            ripas,
+            host_call,
+            serror,
+            unknown,
+        ] = EXIT_NAMES;
         match self {
-            Self::Interrupt => "irq",
+            Self::Interrupt => irq,
             Self::Wait(wait) => match wait.kind {
-                WaitKind::Interrupt => "wfi",
-                WaitKind::Event => "wfe",
+                WaitKind::Interrupt => wfi,
+                WaitKind::Event => wfe,
             },
-            Self::Abort(abort) if abort.instruction => "sync-instruction-abort",
-            Self::Abort(_) => "sync-data-abort",
-            Self::Mmio(_) => "mmio",
-            Self::UnprotectedAbort(_) => "sync-unprotected-abort",
-            Self::Register(_) => "sysreg",
-            Self::Psci(_) => "psci",
-            Self::RipasChange(_) => "ripas-change",
-            Self::HostCall(_) => "host-call",
-            Self::SError { .. } => "serror",
-            Self::Unknown { .. } => "unknown",
+            Self::Abort(abort) if abort.instruction => instruction,
+            Self::Abort(_) => data,
+            Self::Mmio(_) => mmio,
+            Self::UnprotectedAbort(_) => unprotected,
+            Self::Register(_) => register,
+            Self::Psci(_) => psci,
+            Self::RipasChange(_) => ripas,
+            Self::HostCall(_) => host_call,
+            Self::SError { .. } => serror,
+            Self::Unknown { .. } => unknown,
         }
     }
 }

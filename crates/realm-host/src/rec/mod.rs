@@ -9,8 +9,8 @@ mod session;
 pub(crate) use create::Vcpu;
 pub use create::VcpuConfig;
 pub use exit::{
-    Abort, Exit, HostCall, Mmio, RegisterAccess, RipasChange, UnprotectedAbort, WaitExit, WaitKind,
-    WaitLimit,
+    Abort, EXIT_NAMES, Exit, HostCall, Mmio, RegisterAccess, RipasChange, UnprotectedAbort,
+    WaitExit, WaitKind, WaitLimit,
 };
 pub use psci::{Completion, Decision, PsciCall, PsciRequest};
 pub use record::{Entry, GicExit, MAX_LIST_REGISTERS, Timer, Timers};

@@ -113,6 +113,10 @@ impl PageSupply for Dry<'_> {
         self.inner.free(first, pages);
     }
 
+    fn free_pages(&self) -> PageCount {
+        self.inner.free_pages()
+    }
+
     fn words(&self, granule: GranuleAddress) -> &GranuleWords {
         self.inner.words(granule)
     }

@@ -62,11 +62,11 @@ pub struct Frame {
 impl Frame {
     /// Adds the frame's bytes to `to`.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If the payload is longer than [`MAX_PAYLOAD`]: the other side would refuse it.
-    pub fn write(&self, to: &mut Vec<u8>) {
-        write(self.kind, self.realm, self.stream, &self.payload, to);
+    /// As [`write`].
+    pub fn write(&self, to: &mut Vec<u8>) -> Result<(), TooLong> {
+        write(self.kind, self.realm, self.stream, &self.payload, to)
     }
 
     /// Which kind of message, which console of which realm.
@@ -80,19 +80,33 @@ impl Frame {
     }
 }
 
+/// A payload that no frame has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it has {bytes} bytes, and a frame has room for {MAX_PAYLOAD}")]
+pub struct TooLong {
+    /// Its length.
+    pub bytes: usize,
+}
+
 /// Adds the bytes of a frame with this payload to `to`.
 ///
-/// # Panics
+/// # Errors
 ///
-/// If the payload is longer than [`MAX_PAYLOAD`].
-pub fn write(kind: Kind, realm: u32, stream: u8, payload: &[u8], to: &mut Vec<u8>) {
-    assert!(
-        payload.len() <= MAX_PAYLOAD,
-        "a frame of {} bytes is too long",
-        payload.len()
-    );
-    to.extend_from_slice(&Frame::header(kind, realm, stream, payload.len()));
+/// If the payload is longer than [`MAX_PAYLOAD`]: the other side would refuse it. Nothing is added then.
+pub fn write(
+    kind: Kind,
+    realm: u32,
+    stream: u8,
+    payload: &[u8],
+    to: &mut Vec<u8>,
+) -> Result<(), TooLong> {
+    let bytes = payload.len();
+    if bytes > MAX_PAYLOAD {
+        return Err(TooLong { bytes });
+    }
+    to.extend_from_slice(&Frame::header(kind, realm, stream, bytes));
     to.extend_from_slice(payload);
+    Ok(())
 }
 
 /// Bytes that are no frame. The channel is of no use after that.
@@ -185,7 +199,7 @@ mod tests {
     fn frames_survive_any_way_of_cutting_the_stream() {
         let mut bytes = Vec::new();
         for frame in frames() {
-            frame.write(&mut bytes);
+            frame.write(&mut bytes).unwrap();
         }
         assert_eq!(bytes.len(), 3 * HEADER + 2 + 5000);
         for piece in [1, 2, 11, 12, 13, 100, 5000, bytes.len()] {
@@ -203,10 +217,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_long_is_refused_and_leaves_nothing() {
+        let mut bytes = Vec::new();
+        let payload = alloc::vec![0; MAX_PAYLOAD + 1];
+        let refused = write(Kind::Reply, 0, 0, &payload, &mut bytes);
+        assert_eq!(
+            (refused, bytes.len()),
+            (
+                Err(TooLong {
+                    bytes: MAX_PAYLOAD + 1
+                }),
+                0
+            )
+        );
+        assert_eq!(write(Kind::Reply, 0, 0, &payload[1..], &mut bytes), Ok(()));
+    }
+
+    #[test]
     fn what_is_no_header_is_refused() {
         for (at, value) in [(4, 0), (4, 99), (6, 1), (7, 1), (3, 1)] {
             let mut bytes = Vec::new();
-            frames()[1].write(&mut bytes);
+            frames()[1].write(&mut bytes).unwrap();
             bytes[at] = value;
             let mut reader = FrameReader::default();
             reader.push(&bytes);

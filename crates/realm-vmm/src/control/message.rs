@@ -71,6 +71,9 @@ pub enum Call {
     Inspect {
         /// Which.
         realm: u32,
+        /// From which address of its RAM on the map is to be; 0 for all of it.
+        #[serde(default)]
+        from: u64,
     },
     /// Takes all realms apart and switches the machine off: [`Answer::Done`] before that.
     Shutdown,
@@ -100,6 +103,10 @@ pub struct Spec {
     /// What the realm is given when it asks for a challenge: drawn by whoever wants to believe its token.
     #[serde(default)]
     pub challenge: [u64; 8],
+    /// Whether the host takes the realm although it cannot promise all the memory that the realm can ever need. Such a realm waits while there
+    /// is none: [`State::Starved`].
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub overcommit: bool,
     /// The realm's devices besides GIC, timers and the PL011 (console 0).
     #[serde(default)]
     pub devices: Vec<Device>,
@@ -201,6 +208,8 @@ pub enum State {
     Active,
     /// Running.
     Running,
+    /// Started; a vCPU at least waits for memory that the host has not got.
+    Starved,
     /// Paused.
     Paused,
     /// At its end.
@@ -217,6 +226,7 @@ impl State {
             Self::New => "new",
             Self::Active => "active",
             Self::Running => "running",
+            Self::Starved => "waiting for memory",
             Self::Paused => "paused",
             Self::Stopped => "stopped",
             Self::Removing => "removing",
@@ -266,8 +276,12 @@ pub struct Details {
     pub rim: String,
     /// Its RECs.
     pub recs: Vec<RecReport>,
-    /// Its RAM by RIPAS and state.
+    /// Its RAM by RIPAS and state, as much of it as an answer has room for ([`REGIONS`](super::bounds::REGIONS),
+    /// [`ENTRIES`](super::bounds::ENTRIES)).
     pub map: Vec<Region>,
+    /// The first address of RAM that is not in the map, if not all of it is: ask from there on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rest: Option<u64>,
     /// Its devices that got nonsense from their drivers.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub faults: Vec<DeviceFault>,

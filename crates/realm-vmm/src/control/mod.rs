@@ -21,6 +21,7 @@
 //! `activate`, whose reply has the realm's initial measurement, or says what went wrong with the contents. After that, `start` runs it.
 
 pub mod block;
+pub mod bounds;
 pub mod frame;
 pub mod message;
 pub mod outbox;

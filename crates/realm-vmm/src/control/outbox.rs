@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use spin::Mutex;
 
-use super::frame::{self, HEADER, Kind, MAX_PAYLOAD};
+use super::frame::{self, HEADER, Kind, MAX_PAYLOAD, TooLong};
 use super::message::Event;
 use crate::console::Console;
 use crate::report;
@@ -36,25 +36,34 @@ struct Pending {
 
 impl Outbox {
     /// Adds a message.
-    pub fn message(&self, kind: Kind, message: &impl Serialize) {
+    ///
+    /// # Errors
+    ///
+    /// As for [`Outbox::frame`]: of no message, as everything in one has its bound ([`bounds`](super::bounds)).
+    pub fn message(&self, kind: Kind, message: &impl Serialize) -> Result<(), TooLong> {
         // Nothing in a message is something that JSON cannot say.
-        if let Ok(json) = serde_json::to_vec(message) {
-            self.frame(kind, 0, 0, &json);
-        }
+        let json = serde_json::to_vec(message).unwrap_or_default();
+        self.frame(kind, 0, 0, &json)
     }
 
     /// Adds an event.
     pub fn event(&self, event: &Event) {
-        self.message(Kind::Event, event);
+        // Texts in events are bounded.
+        let _ = self.message(Kind::Event, event);
     }
 
     /// Adds a frame.
-    pub fn frame(&self, kind: Kind, realm: u32, stream: u8, payload: &[u8]) {
+    ///
+    /// # Errors
+    ///
+    /// If the payload is longer than a frame may be. Nothing is added then.
+    pub fn frame(&self, kind: Kind, realm: u32, stream: u8, payload: &[u8]) -> Result<(), TooLong> {
         let mut pending = self.pending.lock();
-        frame::write(kind, realm, stream, payload, &mut pending.bytes);
+        frame::write(kind, realm, stream, payload, &mut pending.bytes)?;
         pending.console = None;
         drop(pending);
         self.hurry();
+        Ok(())
     }
 
     /// Adds output of a console.
@@ -118,8 +127,10 @@ impl Pending {
                 return;
             }
         }
-        self.console = Some((realm, stream, self.bytes.len()));
-        frame::write(Kind::Console, realm, stream, bytes, &mut self.bytes);
+        let at = self.bytes.len();
+        // Pieces of consoles are short.
+        let written = frame::write(Kind::Console, realm, stream, bytes, &mut self.bytes);
+        self.console = written.is_ok().then_some((realm, stream, at));
     }
 }
 

@@ -45,7 +45,7 @@ struct ConsoleEnd {
 struct DiskEnd {
     slot: usize,
     port: DiskPort,
-    /// How many bytes each read that is on its way wants, by tag.
+    /// How many bytes each read that is on its way wants, by tag: no more than transfers are outside at once.
     reads: BTreeMap<u64, usize>,
 }
 
@@ -149,8 +149,8 @@ impl Ports {
         }
     }
 
-    /// Takes what the devices have for the tool, and gives them input that there was no room for before. Says whether frames of
-    /// networks are left, of which it takes so many at once.
+    /// Takes what the devices have for the tool, as long as the outbox has room, and gives them input that there was no room for before.
+    /// Says whether anything is left.
     pub(super) fn collect<T: SmcTransport, M: PageSupply, C: Console>(
         &mut self,
         realm: u32,
@@ -166,16 +166,20 @@ impl Ports {
             }
         }
         for (stream, end) in (0..).zip(&mut self.disks) {
-            while let Some(transfer) = end.take() {
-                outbox.frame(Kind::Block, realm, stream, &transfer.encode());
+            while outbox.has_room()
+                && let Some(transfer) = end.take()
+            {
+                // A transfer is shorter than a frame ([`disk::LONGEST`]).
+                let _ = outbox.frame(Kind::Block, realm, stream, &transfer.encode());
             }
         }
         for (stream, (slot, port)) in (0..).zip(&self.networks) {
             // The device goes on when some of its frames have been taken, perhaps as fast as they are.
-            let frames = core::iter::from_fn(|| port.take_frame()).take(FRAMES);
+            let take = || outbox.has_room().then(|| port.take_frame()).flatten();
             let mut any = false;
-            for frame in frames {
-                outbox.frame(Kind::Network, realm, stream, &frame);
+            for frame in core::iter::from_fn(take).take(FRAMES) {
+                // A frame of a network is shorter than one of the channel ([`network::LONGEST_FRAME`]).
+                let _ = outbox.frame(Kind::Network, realm, stream, &frame);
                 any = true;
             }
             if any {
@@ -183,6 +187,8 @@ impl Ports {
             }
         }
         self.networks.iter().any(|(_, port)| port.has_frames())
+            || self.disks.iter().any(|end| end.port.has_requests())
+            || self.consoles.iter().any(|end| end.port.has_output())
     }
 
     fn give_input<T: SmcTransport, M: PageSupply, C: Console>(

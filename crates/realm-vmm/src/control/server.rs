@@ -14,13 +14,14 @@ use super::message::{Answer, Call, Event, Outcome, Reply, Request, Spec, State};
 use super::outbox::{Outbox, Port};
 use super::ports::Ports;
 use super::removal::{Leaving, is_going};
-use super::{VERSION, status};
+use super::{VERSION, bounds, status};
 use crate::build::Assembly;
 use crate::config::Config;
 use crate::fleet::{Fleet, Member, Service};
 use crate::machine::RealmMachine;
 use crate::pe::HostPe;
 use crate::report;
+use crate::text::{bounded, json_bytes};
 
 /// So many bytes are taken from the channel before vCPUs get their turn.
 const BUDGET: usize = 128 << 10;
@@ -224,7 +225,17 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
     }
 
     pub(super) fn reply(&self, id: u64, result: Outcome) {
-        self.outbox.message(Kind::Reply, &Reply { id, result });
+        // Why not may quote what the tool has sent.
+        let result = match result {
+            Outcome::Error(error) => Outcome::Error(bounded(&error, bounds::REFUSAL)),
+            answer => answer,
+        };
+        let said = self.outbox.message(Kind::Reply, &Reply { id, result });
+        if let Err(too_long) = said {
+            // Everything in an answer has its bound, and all of them together fit: if they do not, the tool is told, and no realm suffers.
+            let result = Outcome::Error(format!("the answer cannot be said: {too_long}"));
+            let _ = self.outbox.message(Kind::Reply, &Reply { id, result });
+        }
     }
 
     fn call(&mut self, call: Call, pe: &mut impl HostPe) -> Answered {
@@ -270,17 +281,37 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
                 Ok(Answer::Done)
             }
             Call::List => Ok(self.list(pe)),
-            Call::Inspect { realm } => self.inspect(realm, pe),
+            Call::Inspect { realm, from } => self.inspect(realm, from, pe),
             // They are answered when they are done.
             Call::Remove { .. } | Call::Shutdown => Ok(Answer::Done),
         }
     }
 
     fn create(&mut self, name: String, spec: Spec) -> Answered {
+        let bytes = json_bytes(&name);
+        if bytes > bounds::NAME {
+            let most = bounds::NAME;
+            return Err(format!(
+                "a name of {bytes} bytes is too long, the longest has {most}"
+            ));
+        }
+        let (devices, most) = (spec.devices.len(), bounds::DEVICES);
+        if devices > most {
+            return Err(format!("a realm has at most {most} virtio devices"));
+        }
+        if self.realms.len() >= bounds::REALMS {
+            return Err(format!(
+                "there are {} realms, and no more at once: remove one first",
+                bounds::REALMS
+            ));
+        }
         let config = config(&spec);
-        let assembly = Assembly::begin(self.host, &config)?;
         let realm = self.next;
-        self.next += 1;
+        let next = realm
+            .checked_add(1)
+            .ok_or("all numbers of realms are used up")?;
+        let assembly = Assembly::begin(self.host, &config)?;
+        self.next = next;
         let entry = Entry {
             name,
             spec,
@@ -361,10 +392,10 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
         Ok(member)
     }
 
-    fn inspect(&mut self, realm: u32, pe: &mut impl HostPe) -> Answered {
+    fn inspect(&mut self, realm: u32, from: u64, pe: &mut impl HostPe) -> Answered {
         let entry = self.realms.get(&realm).ok_or_else(|| unknown(realm))?;
         let granules = status::granules(self.host);
-        let details = status::details(realm, entry, &granules, pe);
+        let details = status::details(realm, entry, &granules, from, pe);
         Ok(Answer::Realm {
             details: Box::new(details),
         })
@@ -375,7 +406,7 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
         let realms = self.realms.iter();
         Answer::Realms {
             realms: realms
-                .map(|(&realm, entry)| status::status(realm, entry, &granules, pe))
+                .map(|(&realm, entry)| status::listed(status::status(realm, entry, &granules, pe)))
                 .collect(),
             granules: status::account(self.host),
             pes: self.about.pes,
@@ -456,6 +487,7 @@ impl<'a, T: SmcTransport, M: PageSupply> Entry<'a, T, M> {
             Stage::Whole(member, _) if member.machine.is_stopped() => State::Stopped,
             Stage::Whole(member, _) if !member.is_started() => State::Active,
             Stage::Whole(member, _) if member.machine.is_paused() => State::Paused,
+            Stage::Whole(member, _) if member.machine.is_starved() => State::Starved,
             Stage::Whole(..) => State::Running,
         }
     }
@@ -474,6 +506,7 @@ fn config(spec: &Spec) -> Config<'static> {
         entry: spec.entry,
         arguments: spec.arguments,
         lines: spec.lines,
+        overcommit: spec.overcommit,
         time_limit_ms: spec.time_limit_ms,
         slice_us: Config::DEFAULT_SLICE_US,
         challenge: spec.challenge,

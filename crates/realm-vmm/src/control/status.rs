@@ -8,11 +8,13 @@ use cca_abi::rmi::{EntryState, Ripas};
 use realm_host::ledger::{Purpose, RealmId};
 use realm_host::{Host, PageSupply, SmcTransport};
 
+use super::bounds::{ENTRIES, LISTED_ERROR, REGIONS};
 use super::message::{Details, DeviceFault, Region, Status};
 use super::server::Entry;
 use crate::machine::RealmMachine;
 use crate::pe::HostPe;
 use crate::report::GranuleReport;
+use crate::text::bounded;
 
 /// How many granules each realm has, by what they are for.
 pub(super) type Granules = BTreeMap<RealmId, BTreeMap<&'static str, u64>>;
@@ -88,10 +90,17 @@ pub(super) fn status<T: SmcTransport, M: PageSupply>(
     status
 }
 
+/// As much as a list says of a realm.
+pub(super) fn listed(status: Status) -> Status {
+    let error = status.error.map(|error| bounded(&error, LISTED_ERROR));
+    Status { error, ..status }
+}
+
 pub(super) fn details<T: SmcTransport, M: PageSupply>(
     realm: u32,
     entry: &Entry<'_, T, M>,
     granules: &Granules,
+    from: u64,
     pe: &impl HostPe,
 ) -> Details {
     let mut details = Details {
@@ -100,6 +109,7 @@ pub(super) fn details<T: SmcTransport, M: PageSupply>(
         rim: String::new(),
         recs: Vec::new(),
         map: Vec::new(),
+        rest: None,
         faults: Vec::new(),
         token: None,
     };
@@ -108,7 +118,7 @@ pub(super) fn details<T: SmcTransport, M: PageSupply>(
         details.rim = report.rim;
         details.recs = report.recs;
         details.token = report.token;
-        details.map = map(machine);
+        (details.map, details.rest) = map(machine, from);
         let faults = machine.driver_faults();
         details.faults = faults
             .map(|(slot, fault)| DeviceFault {
@@ -121,12 +131,15 @@ pub(super) fn details<T: SmcTransport, M: PageSupply>(
     details
 }
 
-/// A realm's RAM, as the monitor's tables have it.
+/// A realm's RAM from an address on, as the monitor's tables have it, and where the rest of it starts. A realm decides how many regions and
+/// entries there are, so there is an end to both.
 fn map<T: SmcTransport, M: PageSupply, C: crate::Console>(
     machine: &RealmMachine<'_, T, M, C>,
-) -> Vec<Region> {
+    from: u64,
+) -> (Vec<Region>, Option<u64>) {
     let mut regions: Vec<Region> = Vec::new();
-    machine.for_each_entry(|base, top, entry| {
+    let (mut entries, mut rest) = (0, None);
+    machine.for_each_entry(from, |base, top, entry| {
         let ripas = match entry.ripas {
             Ripas::Empty => "empty",
             Ripas::Ram => "ram",
@@ -137,11 +150,15 @@ fn map<T: SmcTransport, M: PageSupply, C: crate::Console>(
         } else {
             0
         };
+        let is_over = entries == ENTRIES;
+        let is_full = regions.len() == REGIONS;
+        entries += 1;
         match regions.last_mut() {
-            Some(last) if last.top == base && last.ripas == ripas => {
+            Some(last) if last.top == base && last.ripas == ripas && !is_over => {
                 last.top = top;
                 last.present += present;
             }
+            _ if is_over || is_full => rest = Some(base),
             _ => regions.push(Region {
                 base,
                 top,
@@ -149,11 +166,12 @@ fn map<T: SmcTransport, M: PageSupply, C: crate::Console>(
                 present,
             }),
         }
+        rest.is_none()
     });
-    regions
+    (regions, rest)
 }
 
-const fn name(purpose: Purpose) -> &'static str {
+pub(super) const fn name(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::RealmDescriptor => "realm-descriptor",
         Purpose::RootTable => "root-table",

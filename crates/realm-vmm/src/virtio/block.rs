@@ -2,7 +2,7 @@
 //!
 //! Requests go out through a [`DiskPort`], each with a tag, and are answered later. A long request of a driver is
 //! several of them, one after the other, so that the memory that the host needs is bounded: [`IN_FLIGHT`] times [`LONGEST`]
-//! bytes.
+//! bytes. A reset of the device does not bring back what is outside already, so that still counts.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
@@ -152,7 +152,7 @@ impl Block {
 
     /// Sends parts out as long as there is room outside.
     fn send(&mut self, memory: &dyn SharedMemory) -> Result<(), Fault> {
-        while self.outside.len() < IN_FLIGHT {
+        while self.outside.len() + self.port.forgotten() < IN_FLIGHT {
             let Some(job) = self.waiting.pop_front() else {
                 return Ok(());
             };

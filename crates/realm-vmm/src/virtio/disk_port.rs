@@ -47,9 +47,15 @@ struct State {
     /// The tags of those that were taken and not answered.
     taken: BTreeSet<u64>,
     answers: Vec<(u64, DiskAnswer)>,
+    /// The tags of those that were taken before the realm reset the device, and that are not answered yet: whoever took them still has
+    /// them, whatever the realm wants by now.
+    forgotten: BTreeSet<u64>,
 }
 
 /// The host's side of a disk: requests go out, in any order answers come in.
+///
+/// There are never more than [`super::TRANSFERS_IN_FLIGHT`] requests to take, taken and not answered, or answered and not yet seen by the
+/// device, all together, however often the realm resets the device.
 #[derive(Clone, Debug, Default)]
 pub struct DiskPort(Arc<Mutex<State>>);
 
@@ -72,11 +78,17 @@ impl DiskPort {
     /// realm has reset the device since the request was taken, and is dropped then.
     pub fn complete(&self, tag: u64, answer: DiskAnswer) -> bool {
         let mut state = self.0.lock();
+        state.forgotten.remove(&tag);
         let is_expected = state.taken.remove(&tag);
         if is_expected {
             state.answers.push((tag, answer));
         }
         is_expected
+    }
+
+    /// How many requests of the device's former lives are still outside.
+    pub(super) fn forgotten(&self) -> usize {
+        self.0.lock().forgotten.len()
     }
 
     pub(super) fn send(&self, request: DiskRequest) {
@@ -87,8 +99,12 @@ impl DiskPort {
         core::mem::take(&mut self.0.lock().answers)
     }
 
-    /// Forgets all requests.
+    /// Forgets all requests but for those that somebody has taken: they count until they are answered.
     pub(super) fn forget(&self) {
-        *self.0.lock() = State::default();
+        let mut state = self.0.lock();
+        state.requests.clear();
+        state.answers.clear();
+        let taken = core::mem::take(&mut state.taken);
+        state.forgotten.extend(taken);
     }
 }

@@ -1,6 +1,8 @@
 //! Several realms on the in-process machine, driven through the control channel as the tool does it.
 
+mod bounds;
 mod faults;
+mod overcommit;
 mod removal;
 mod tool;
 

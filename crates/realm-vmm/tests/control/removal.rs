@@ -64,7 +64,7 @@ impl Script {
             let name = format!("realm {realm}");
             script.ask(Call::Create { name, spec });
             let contents = [&entry.to_le_bytes()[..], &[7; 5000]].concat();
-            frame::write(Kind::Contents, realm, 0, &contents, &mut script.pending);
+            frame::write(Kind::Contents, realm, 0, &contents, &mut script.pending).unwrap();
             script.ask(Call::Activate { realm });
             script.ask(Call::Start { realm });
         }
@@ -78,7 +78,7 @@ impl Script {
         };
         self.next = self.next.max(id) + 1;
         let request = serde_json::to_vec(&Request { id, call }).unwrap();
-        frame::write(Kind::Request, 0, 0, &request, &mut self.pending);
+        frame::write(Kind::Request, 0, 0, &request, &mut self.pending).unwrap();
     }
 
     fn hear(&mut self, reply: Reply) {

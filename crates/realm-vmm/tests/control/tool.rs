@@ -46,7 +46,7 @@ impl Tool {
 
     pub(crate) fn send(&mut self, kind: Kind, realm: u32, payload: &[u8]) {
         let mut bytes = Vec::new();
-        frame::write(kind, realm, 0, payload, &mut bytes);
+        frame::write(kind, realm, 0, payload, &mut bytes).unwrap();
         self.stream.write_all(&bytes).unwrap();
     }
 
@@ -139,7 +139,7 @@ impl Tool {
     }
 
     pub(crate) fn inspect(&mut self, realm: u32) -> Details {
-        match self.call(Call::Inspect { realm }) {
+        match self.call(Call::Inspect { realm, from: 0 }) {
             Ok(Answer::Realm { details }) => *details,
             other => panic!("{other:?}"),
         }
@@ -168,6 +168,7 @@ pub(crate) fn spec(vcpus: u32) -> Spec {
         entry: RAM,
         arguments: realm_vmm::Config::raw(8 << 20, &[]).arguments,
         lines: true,
+        overcommit: false,
         time_limit_ms: 60_000,
         challenge: [0; 8],
         devices: Vec::new(),
@@ -176,9 +177,18 @@ pub(crate) fn spec(vcpus: u32) -> Spec {
 
 /// Runs `script` against a host with two processing elements, on which realms run `program`; everything must have come back at the end.
 pub(crate) fn with_host(install: impl FnOnce(&Machine), script: impl FnOnce(&mut Tool)) {
+    with_host_of(256 << 20, install, script);
+}
+
+/// As [`with_host`], with so much memory.
+pub(crate) fn with_host_of(
+    dram_bytes: u64,
+    install: impl FnOnce(&Machine),
+    script: impl FnOnce(&mut Tool),
+) {
     let machine = Machine::new(Config {
         pes: 2,
-        dram_bytes: 256 << 20,
+        dram_bytes,
         time: Time::Real,
         ..Config::default()
     });

@@ -179,3 +179,37 @@ fn answers_to_requests_of_before_a_reset_are_dropped() {
         assert_eq!(hand.memory.number::<1>(DATA), 7);
     }
 }
+
+/// A realm that submits, resets and submits again, while nobody has answered anything.
+#[test]
+fn a_reset_does_not_let_more_out_than_may_be_outside() {
+    let (device, port) = block(disk(false));
+    let mut hand = Hand::with_queue(device, 0, 128);
+    let mut outside: Vec<DiskRequest> = Vec::new();
+    for round in 0..50 {
+        hand.start(0, 128);
+        for n in 0..20 {
+            request(&mut hand, 3 * n, 1, n.into(), LONGEST_TRANSFER as u32);
+        }
+        hand.notify(0);
+        outside.extend(taken(&port));
+        assert_eq!(outside.len(), TRANSFERS_IN_FLIGHT, "after {round} resets");
+    }
+    let bytes: usize = outside
+        .iter()
+        .map(|request| match &request.operation {
+            Operation::Write { data } => data.len(),
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(bytes, TRANSFERS_IN_FLIGHT * LONGEST_TRANSFER);
+    // Answers to what is forgotten make room, and the device goes on by itself.
+    let mut done = 0;
+    while let Some(request) = outside.pop() {
+        done += usize::from(port.complete(request.tag, Ok(Vec::new())));
+        hand.poll();
+        outside.extend(taken(&port));
+        assert!(outside.len() <= TRANSFERS_IN_FLIGHT);
+    }
+    assert_eq!((done, hand.used()), (20, 20));
+}
