@@ -38,7 +38,16 @@ fn init_ripas_stops_at_the_end_of_a_table_and_at_what_is_not_unassigned() {
         PAGES,
         "a table is in the way"
     );
-    assert_eq!(init(PAGES, 0x8000_0000), NO_PAGES, "the end of the table");
+    assert_eq!(
+        init(PAGES, 0x8000_0000),
+        PAGES + 12 * 0x1000,
+        "more would keep interrupts waiting"
+    );
+    assert_eq!(
+        init(NO_PAGES - 4 * 0x1000, 0x8000_0000),
+        NO_PAGES,
+        "the end of the table"
+    );
     assert_eq!(
         init(NO_PAGES, NO_PAGES + 0x50_0000),
         NO_PAGES + 0x40_0000,

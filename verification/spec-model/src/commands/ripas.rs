@@ -7,6 +7,9 @@ use crate::measurement;
 use crate::state::{Granule, Model, Read, RealmState, RipasRequest};
 use crate::tables::{Entry, Table, entry_size, is_level_aligned};
 
+/// How many entries one RMI_RTT_INIT_RIPAS takes is the monitor's choice, from one on: this is what ours chooses.
+const MEASURED_AT_A_TIME: u64 = 12;
+
 /// Entries may be anything but UNASSIGNED after the first one in the specification's words; the reading here is
 /// that none of those is changed.
 fn initialisable(entry: &Entry) -> bool {
@@ -52,8 +55,11 @@ pub(super) fn judge_init(model: &Model, input: &rtt_init_ripas::Input, _: Read<'
 pub(super) fn init(model: &mut Model, input: &rtt_init_ripas::Input, _: Read<'_>) -> [u64; 4] {
     let realm = model.realm_mut(input.rd);
     let table = realm.walk_mut(input.base, 3);
-    let end = table.skip_while(input.base, input.top, initialisable);
     let size = entry_size(table.level);
+    let top = input
+        .top
+        .min(input.base.saturating_add(MEASURED_AT_A_TIME * size));
+    let end = table.skip_while(input.base, top, initialisable);
     for n in table.index(input.base).. {
         if n == table.entries.len() || table.ipa(n) >= end {
             break;
