@@ -392,7 +392,8 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> RealmMachine<'a, T, M, C> {
             change.reject();
             return Served::Again;
         }
-        match change.apply() {
+        // A piece at a time: the realm asks for the rest after this PE has looked at its interrupts.
+        match change.apply_piece() {
             Ok(_) => Served::Again,
             Err((reached, error)) => Served::failed(&error, || {
                 format!(

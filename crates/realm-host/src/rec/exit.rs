@@ -297,7 +297,7 @@ pub struct RipasChange<'s, T: SmcTransport, M: PageSupply> {
     value: Ripas,
 }
 
-impl<T: SmcTransport, M: PageSupply> RipasChange<'_, T, M> {
+impl<'s, T: SmcTransport, M: PageSupply> RipasChange<'s, T, M> {
     /// The first address.
     #[must_use]
     pub const fn base(&self) -> Ipa {
@@ -334,12 +334,37 @@ impl<T: SmcTransport, M: PageSupply> RipasChange<'_, T, M> {
     /// As for [`RipasChange::apply`].
     pub fn apply_until(self, top: Ipa) -> Result<Changed, (Ipa, Error)> {
         let top = top.granule().get().min(self.top);
+        self.carry_out(top, Core::change_ripas)
+    }
+
+    /// Carries the first piece of the change out: some hundred calls of the RMM at most, whatever the size of the range. The realm
+    /// asks again for the rest, so a host that does this keeps neither its interrupts nor the realm's faults waiting for long.
+    ///
+    /// # Errors
+    ///
+    /// As for [`RipasChange::apply`].
+    pub fn apply_piece(self) -> Result<Changed, (Ipa, Error)> {
+        let top = self.top;
+        self.carry_out(top, Core::change_ripas_piece)
+    }
+
+    fn carry_out(
+        self,
+        top: u64,
+        change: fn(
+            &Core<'s, T, M>,
+            GranuleAddress,
+            u64,
+            u64,
+            Ripas,
+        ) -> Result<Changed, (Ipa, Error)>,
+    ) -> Result<Changed, (Ipa, Error)> {
         let absent = Error::Usage {
             what: "there is no REC with index",
             value: self.vcpu.config().index,
         };
         let rec = self.vcpu.granule().ok_or((Ipa::new(self.base), absent))?;
-        let changed = self.core.change_ripas(rec, self.base, top, self.value)?;
+        let changed = change(self.core, rec, self.base, top, self.value)?;
         if changed.blocked {
             self.state.flags = enter_flags::RIPAS_REJECT;
         }
