@@ -1,7 +1,9 @@
 //! Everything that the processing elements of a machine share: memory, the protection table, time, interrupts.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Mutex, OnceLock};
+
+use realm_monitor::attestation::{PLACES, Signing};
 
 use crate::clock::Clock;
 use crate::guests::Guests;
@@ -82,6 +84,8 @@ pub(crate) struct Board {
     pub(crate) clock: Clock,
     /// The processing elements.
     pub(crate) pes: Vec<Pe>,
+    /// Signatures that an interrupt has suspended, by the place that the realm monitor gave them.
+    pub(crate) suspended: [Mutex<Option<Signing>>; PLACES],
     /// The programs in realms.
     pub(crate) guests: Guests,
     /// What has panicked first.
@@ -116,6 +120,7 @@ impl Board {
             memory: Memory::new(banks),
             clock,
             pes: (0..pes).map(|_| Pe::new()).collect(),
+            suspended: [const { Mutex::new(None) }; PLACES],
             guests: Guests::default(),
             failure: OnceLock::new(),
             protection: (level0, level1),

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
+use realm_monitor::attestation::{Signature, Signing};
 use realm_monitor::platform::{Exception, ProcessingElement, RecContext, Stage2};
 
 use crate::board::Board;
@@ -76,6 +77,22 @@ impl<B: Borrow<Arc<Board>>> ProcessingElement for Element<B> {
             );
             state.store_rest(rec);
         }
+    }
+
+    fn start_signing(&mut self, place: usize, signing: Signing) -> Option<Signature> {
+        let board: &Arc<Board> = self.board.borrow();
+        *board.suspended[place].lock().expect("no panic") = Some(signing);
+        self.resume_signing(place)
+    }
+
+    fn resume_signing(&mut self, place: usize) -> Option<Signature> {
+        // All or nothing: an interrupt that is pending first is all that interrupts.
+        if self.interrupt_pending() {
+            return None;
+        }
+        let board: &Arc<Board> = self.board.borrow();
+        let signing = board.suspended[place].lock().expect("no panic").take();
+        Some(signing.expect("nothing was suspended there").sign())
     }
 
     fn interrupt_pending(&self) -> bool {

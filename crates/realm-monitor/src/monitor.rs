@@ -3,6 +3,7 @@
 use cca_abi::rmi;
 use cca_abi::smccc::Registers;
 
+use crate::attestation::Places;
 use crate::commands::Call;
 use crate::granule::{Banks, GranuleState, GranuleTable, Locked, Refused, State};
 use crate::platform::{Platform, ProcessingElement};
@@ -14,6 +15,7 @@ pub struct Monitor<P: Platform> {
     platform: P,
     granules: GranuleTable,
     vmids: VmidSet,
+    places: Places,
     features: rmi::feature_register::FeatureRegister0,
 }
 
@@ -31,6 +33,7 @@ impl<P: Platform> Monitor<P> {
             platform,
             granules: GranuleTable::new(banks),
             vmids: VmidSet::new(),
+            places: Places::new(),
             features,
         })
     }
@@ -64,6 +67,13 @@ impl<P: Platform> Monitor<P> {
     #[inline]
     pub fn vmids(&self) -> &VmidSet {
         &self.vmids
+    }
+
+    /// The places for signatures that are under way.
+    #[must_use]
+    #[inline]
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
     }
 
     /// What RMI_FEATURES reports at index 0.

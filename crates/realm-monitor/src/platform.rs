@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{AtomicU16, AtomicU64};
 
-use crate::attestation::Attestation;
+use crate::attestation::{Attestation, Signature, Signing};
 
 /// 4 KiB of memory as 64-bit little-endian words.
 ///
@@ -266,6 +266,14 @@ pub trait ProcessingElement {
     /// before the monitor touches any other register of the realm and before control goes back to the host; may be
     /// called several times in a row.
     fn save(&mut self, _rec: RecContext<'_>) {}
+
+    /// Makes a signature, until it is done (then this gives it) or a physical interrupt is pending, with the place `place` for
+    /// what is to be kept until [`ProcessingElement::resume_signing`]. There are [`PLACES`](crate::attestation::PLACES), each used
+    /// by one PE at a time; what was kept in this one is forgotten.
+    fn start_signing(&mut self, place: usize, signing: Signing) -> Option<Signature>;
+
+    /// Goes on with the signature that was suspended last in `place`, by this PE or by another one.
+    fn resume_signing(&mut self, place: usize) -> Option<Signature>;
 
     /// Whether a physical interrupt is pending (ISR_EL1 is not zero).
     fn interrupt_pending(&self) -> bool;

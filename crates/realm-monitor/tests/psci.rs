@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 use cca_abi::rmi;
 use cca_abi::rmi::psci_complete::Input;
 use cca_abi::rmi::run::{RecEnter, RecExit};
+use realm_monitor::attestation::{Signature, Signing};
 use realm_monitor::platform::{Exception, Platform as _, ProcessingElement, RecContext, Stage2};
 use realm_monitor::rec::layout::{self, SysReg};
 use rig::*;
@@ -276,6 +277,14 @@ impl ProcessingElement for BlockingPe {
         self.entered.send(()).unwrap();
         self.leave.recv().unwrap();
         Exception::Irq
+    }
+
+    fn start_signing(&mut self, _: usize, signing: Signing) -> Option<Signature> {
+        Some(signing.sign())
+    }
+
+    fn resume_signing(&mut self, _: usize) -> Option<Signature> {
+        unreachable!("nothing was suspended")
     }
 
     fn interrupt_pending(&self) -> bool {

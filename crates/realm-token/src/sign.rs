@@ -1,5 +1,6 @@
 //! Keys and signatures: ECDSA P-384 with SHA-384, deterministic (RFC 6979), without an allocator.
 
+use p384::SecretKey;
 use p384::ecdsa::signature::hazmat::PrehashSigner;
 use p384::ecdsa::{Signature, SigningKey};
 use sha2::{Digest, Sha256, Sha384};
@@ -16,7 +17,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// From the private scalar, big-endian. `None` if it is zero or not below the order of the curve.
+    /// From the private scalar, big-endian, with the public part calculated from it, which takes millions of instructions. `None` if it is zero or not below the order of the curve.
     #[must_use]
     pub fn from_scalar(scalar: &[u8; PRIVATE_KEY_SIZE]) -> Option<Self> {
         SigningKey::from_slice(scalar)
@@ -53,6 +54,12 @@ impl Key {
             .expect("a 48-byte digest can be signed with P-384");
         signature.to_bytes().into()
     }
+}
+
+/// Whether this is the scalar of a private key, big-endian: not zero, and below the order of the curve.
+#[must_use]
+pub fn is_scalar(scalar: &[u8; PRIVATE_KEY_SIZE]) -> bool {
+    SecretKey::from_slice(scalar).is_ok()
 }
 
 /// SHA-384 of what is signed for a payload.

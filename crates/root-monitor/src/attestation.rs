@@ -2,6 +2,9 @@
 //!
 //! An emulated machine has no root of trust. What stands in for it is an [`Identity`]: keys derived from a seed in the
 //! firmware image. Nothing is kept between calls but the token that is being fetched.
+//!
+//! Its signature takes millions of instructions. It is made by [`Platform::start_signing`], which an interrupt suspends: then the call
+//! is answered by E_RMM_AGAIN, which lets the RMM go back to its host, and the next call goes on, on whatever PE it is made.
 
 use crate::platform::Platform;
 use cca_abi::el3::{attest_get_plat_token, attest_get_realm_key};
@@ -10,8 +13,8 @@ use cca_abi::{GRANULE_SIZE, GRANULE_WORDS};
 use core::sync::atomic::{AtomicU64, Ordering};
 use realm_token::sign::{PRIVATE_KEY_SIZE, instance_id};
 use realm_token::{
-    Lifecycle, PLATFORM_PAYLOAD_MAX, PLATFORM_TOKEN_MAX, PlatformClaims, Sign1, SoftwareComponent,
-    development,
+    Lifecycle, PLATFORM_PAYLOAD_MAX, PLATFORM_TOKEN_MAX, PlatformClaims, SIGNATURE_SIZE, Sign1,
+    SoftwareComponent, development,
 };
 use spin::Mutex;
 
@@ -34,11 +37,67 @@ pub struct Identity {
     pub rmm_version: &'static str,
 }
 
+/// A challenge, with zeros behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Challenge {
+    bytes: [u8; CHALLENGE_MAX],
+    size: usize,
+}
+
+impl Challenge {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.size]
+    }
+}
+
+/// A signature that is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Signing {
+    identity: Identity,
+    challenge: Challenge,
+}
+
+/// What takes long in a platform token.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed {
+    instance_id: [u8; 33],
+    /// `None` if the claims are too long for a token.
+    signature: Option<[u8; SIGNATURE_SIZE]>,
+}
+
+impl Signing {
+    /// Makes it.
+    #[must_use]
+    pub fn sign(&self) -> Signed {
+        let key = development::platform_key(&self.identity.platform.seed);
+        let instance_id = instance_id(&key.public_key());
+        let mut payload = [0; PLATFORM_PAYLOAD_MAX];
+        let payload = claims(&self.identity, &self.challenge, instance_id, &mut payload);
+        Signed {
+            instance_id,
+            signature: payload.map(|payload| key.sign(payload)),
+        }
+    }
+}
+
+/// How far a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Its signature is still to be made.
+    Asked,
+    /// Its signature has been begun, and is suspended.
+    Begun,
+    /// It is there.
+    Made,
+}
+
 /// The token that is being fetched.
 #[derive(Debug)]
 struct Token {
+    /// What it is over, and how far it is. `None` before the first challenge, and if there is no token over that one.
+    state: Option<(Challenge, Progress)>,
     bytes: [u8; PLATFORM_TOKEN_MAX],
-    /// How many of them there are; 0 before the first challenge.
+    /// How many of them there are.
     size: usize,
     /// How many of those have been fetched.
     fetched: usize,
@@ -56,6 +115,7 @@ impl Attestation {
         Self {
             identity: None,
             token: Mutex::new(Token {
+                state: None,
                 bytes: [0; PLATFORM_TOKEN_MAX],
                 size: 0,
                 fetched: 0,
@@ -79,8 +139,8 @@ impl Attestation {
         if input.size < PRIVATE_KEY_SIZE as u64 {
             return Err(C::Platform);
         }
-        let key = development::realm_key(&identity.platform.seed, &identity.rmm);
-        write(platform.shared_buffer(), offset, &key.scalar());
+        let scalar = development::realm_scalar(&identity.platform.seed, &identity.rmm);
+        write(platform.shared_buffer(), offset, &scalar);
         Ok(attest_get_realm_key::Output {
             length: PRIVATE_KEY_SIZE as u64,
         })
@@ -103,11 +163,14 @@ impl Attestation {
         let identity = self.identity.as_ref().ok_or(C::Platform)?;
         let page = platform.shared_buffer();
         if challenge_size != 0 {
-            let mut challenge = [0; CHALLENGE_MAX];
-            let challenge = &mut challenge[..challenge_size as usize];
-            read(page, offset, challenge);
-            token.make(identity, challenge).ok_or(C::Platform)?;
+            let mut challenge = Challenge {
+                bytes: [0; CHALLENGE_MAX],
+                size: challenge_size as usize,
+            };
+            read(page, offset, &mut challenge.bytes[..challenge.size]);
+            token.ask(challenge);
         }
+        token.go_on(platform, identity)?;
         if token.fetched == token.size {
             // Nobody has given a challenge yet, or the token has been fetched to its end.
             return Err(C::Platform);
@@ -125,36 +188,83 @@ impl Attestation {
 }
 
 impl Token {
-    /// Makes the token for a challenge; there is none if that fails.
-    fn make(&mut self, identity: &Identity, challenge: &[u8]) -> Option<()> {
-        (self.size, self.fetched) = (0, 0);
-        let key = development::platform_key(&identity.platform.seed);
-        let claims = PlatformClaims {
-            challenge,
-            implementation_id: development::IMPLEMENTATION_ID,
-            instance_id: instance_id(&key.public_key()),
-            configuration: identity.platform.label(),
-            lifecycle: Lifecycle::SECURED,
-            components: &[SoftwareComponent {
-                kind: "RMM",
-                measurement: identity.rmm,
-                version: identity.rmm_version,
-                // The image is not signed: what is measured is what was found.
-                signer_id: [0; 32],
-            }],
-            verification_service: VERIFICATION_SERVICE,
-        };
-        let mut payload = [0; PLATFORM_PAYLOAD_MAX];
-        let length = claims.encode(&mut payload).ok()?;
-        let payload = &payload[..length];
-        let signature = key.sign(payload);
-        let token = Sign1 {
-            payload,
-            signature: &signature,
-        };
-        self.size = token.encode(&mut self.bytes).ok()?;
-        Some(())
+    /// Begins over: with this challenge if it is another one, else from the first byte of the token.
+    fn ask(&mut self, challenge: Challenge) {
+        if self.state.is_none_or(|(asked, _)| asked != challenge) {
+            self.state = Some((challenge, Progress::Asked));
+            self.size = 0;
+        }
+        self.fetched = 0;
     }
+
+    /// Makes the token that was asked for.
+    fn go_on(
+        &mut self,
+        platform: &impl Platform,
+        identity: &Identity,
+    ) -> Result<(), attest_get_plat_token::Condition> {
+        use attest_get_plat_token::Condition as C;
+        let (challenge, progress) = self.state.ok_or(C::Platform)?;
+        let signed = match progress {
+            Progress::Asked => platform.start_signing(Signing {
+                identity: *identity,
+                challenge,
+            }),
+            Progress::Begun => platform.resume_signing(),
+            Progress::Made => return Ok(()),
+        };
+        let Some(signed) = signed else {
+            self.state = Some((challenge, Progress::Begun));
+            return Err(C::Busy);
+        };
+        self.state = None;
+        self.size = self
+            .assemble(identity, &challenge, &signed)
+            .ok_or(C::Platform)?;
+        self.state = Some((challenge, Progress::Made));
+        Ok(())
+    }
+
+    /// Puts the token together: its size.
+    fn assemble(
+        &mut self,
+        identity: &Identity,
+        challenge: &Challenge,
+        signed: &Signed,
+    ) -> Option<usize> {
+        let mut payload = [0; PLATFORM_PAYLOAD_MAX];
+        let token = Sign1 {
+            payload: claims(identity, challenge, signed.instance_id, &mut payload)?,
+            signature: &signed.signature?,
+        };
+        token.encode(&mut self.bytes).ok()
+    }
+}
+
+/// The encoded claims of a platform token, if they fit.
+fn claims<'b>(
+    identity: &Identity,
+    challenge: &Challenge,
+    instance_id: [u8; 33],
+    buffer: &'b mut [u8; PLATFORM_PAYLOAD_MAX],
+) -> Option<&'b [u8]> {
+    let claims = PlatformClaims {
+        challenge: challenge.bytes(),
+        implementation_id: development::IMPLEMENTATION_ID,
+        instance_id,
+        configuration: identity.platform.label(),
+        lifecycle: Lifecycle::SECURED,
+        components: &[SoftwareComponent {
+            kind: "RMM",
+            measurement: identity.rmm,
+            version: identity.rmm_version,
+            // The image is not signed: what is measured is what was found.
+            signer_id: [0; 32],
+        }],
+        verification_service: VERIFICATION_SERVICE,
+    };
+    let length = claims.encode(buffer).ok()?;
+    Some(&buffer[..length])
 }
 
 /// The offset in the shared page of `size` bytes at `buffer`, if they lie in it; else, `outside` where they start elsewhere, and

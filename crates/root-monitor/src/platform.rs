@@ -1,5 +1,6 @@
 //! What the root monitor needs from the machine.
 
+use crate::attestation::{Signed, Signing};
 use aarch64_formats::gpt::AddressSpace;
 use cca_abi::GRANULE_WORDS;
 use core::sync::atomic::AtomicU64;
@@ -32,4 +33,17 @@ pub trait Platform: Sync {
     /// The page that the root monitor shares with the RMM, at the PA that
     /// [`RootMonitor::new`](crate::RootMonitor::new) got. Called only if there is one.
     fn shared_buffer(&self) -> &[AtomicU64; GRANULE_WORDS];
+
+    /// Makes a signature, until it is done (then this gives it) or an interrupt of any world is pending on this PE. What is suspended
+    /// is kept for [`Platform::resume_signing`]; what was kept before is forgotten. One PE at a time signs.
+    ///
+    /// A platform that nothing interrupts goes on to the end.
+    fn start_signing(&self, signing: Signing) -> Option<Signed> {
+        Some(signing.sign())
+    }
+
+    /// Goes on with the signature that was suspended last, by this PE or by another one.
+    fn resume_signing(&self) -> Option<Signed> {
+        unreachable!("nothing is suspended where nothing interrupts")
+    }
 }

@@ -19,6 +19,8 @@ const INVALID: i64 = -5;
 const SEED: [u8; 32] = [0x5E; 32];
 const RMM: [u8; 32] = [0xA7; 32];
 
+const AGAIN: i64 = -6;
+
 fn monitor() -> RootMonitor<'static, Recorder> {
     cold(1, Some(SHARED)).with_identity(Identity {
         platform: PlatformIdentity::new(SEED, PlatformIdentity::OWN),
@@ -231,4 +233,50 @@ fn a_token_is_refused_for_each_reason() {
     let none = cold(1, Some(SHARED));
     let found = status(realm(&none, 0, GET_PLAT_TOKEN, &[SHARED, 4096, 32]));
     assert_eq!(found, UNKNOWN, "without an identity");
+}
+
+#[test]
+fn a_signature_that_is_interrupted_goes_on_with_the_next_call() {
+    let monitor = monitor();
+    fill(&monitor, 3);
+    let whole = fetch(&monitor, 32, 4088);
+    let call = |challenge| {
+        status(realm(
+            &monitor,
+            0,
+            GET_PLAT_TOKEN,
+            &[SHARED + 8, 4088, challenge],
+        ))
+    };
+    let platform = monitor.platform();
+    let begun = || platform.begun.load(Relaxed);
+    let before = begun();
+    // The same challenge again takes no signature; another one does, which is suspended five times.
+    fill(&monitor, 3);
+    assert_eq!(fetch(&monitor, 32, 4088), whole);
+    assert_eq!(begun(), before);
+    platform.interruptions.store(5, Relaxed);
+    fill(&monitor, 4);
+    assert_eq!(call(48), AGAIN);
+    assert!(
+        bytes(&monitor).iter().all(|&byte| byte == 4),
+        "the challenge stays for the next call"
+    );
+    // With and without the challenge.
+    for challenge in [48, 0, 0, 48] {
+        assert_eq!(call(challenge), AGAIN);
+    }
+    let (length, remaining) = ok(&monitor, GET_PLAT_TOKEN, &[SHARED + 8, 4088, 48]);
+    assert_eq!((begun(), remaining), (before + 1, 0));
+    let resumed = bytes(&monitor)[8..8 + length].to_vec();
+    let fresh = self::monitor();
+    fill(&fresh, 4);
+    assert_eq!(resumed, fetch(&fresh, 48, 4088));
+    // Another challenge forgets what is suspended.
+    platform.interruptions.store(1, Relaxed);
+    fill(&monitor, 5);
+    assert_eq!(call(32), AGAIN);
+    fill(&monitor, 3);
+    assert_eq!(fetch(&monitor, 32, 4088), whole);
+    assert_eq!(begun(), before + 3);
 }

@@ -8,6 +8,8 @@ pub mod debug;
 pub mod device;
 #[cfg(not(target_os = "none"))]
 pub mod fake;
+#[cfg(any(feature = "el3", feature = "rmm"))]
+pub(crate) mod job;
 pub mod memory;
 pub mod panic;
 pub mod per_pe;

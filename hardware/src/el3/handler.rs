@@ -18,7 +18,7 @@ const EC_SMC64: u64 = 0x17;
 /// A granule protection check failed in a way that is reported to EL3.
 const EC_GPC: u64 = 0x1E;
 /// SCR_EL3.IRQ and FIQ.
-const SCR_INTERRUPTS: u64 = 0b110;
+pub(super) const SCR_INTERRUPTS: u64 = 0b110;
 /// Exception syndrome of an undefined instruction, 32 bits long.
 const ESR_UNDEFINED: u64 = 1 << 25;
 

@@ -1,10 +1,11 @@
 //! The machine as the root monitor's decisions see it.
 
 use super::layout::RMM;
-use super::{bell, power, protection, remains};
+use super::{bell, job, power, protection, remains};
 use aarch64_formats::gpt::AddressSpace;
 use cca_abi::{GRANULE_SIZE, GRANULE_WORDS};
 use core::sync::atomic::AtomicU64;
+use root_monitor::attestation::{Signed, Signing};
 use root_monitor::{Platform, RootMonitor};
 use spin::once::Once;
 
@@ -41,6 +42,14 @@ impl Platform for Hardware {
         // SAFETY: mapped for good in the Realm physical address space. The RMM owns the page and reaches it by atomic
         // accesses, like this program; any bit pattern is a value.
         unsafe { &*page }
+    }
+
+    fn start_signing(&self, signing: Signing) -> Option<Signed> {
+        job::start(signing)
+    }
+
+    fn resume_signing(&self) -> Option<Signed> {
+        job::resume()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Bits 5 (NS) and 11 (NSE) of a descriptor choose the physical address space.
 
 use super::entry::{self, SCTLR_OFF};
+use super::job;
 use super::layout::{DEVICE_TREE, DEVICES, FLASH, GUARD_BYTES, MAX_PES, RMM, SECURE_RAM};
 use super::protection;
 use crate::common::assembly::{operation, symbol};
@@ -80,6 +81,7 @@ pub(super) fn build() -> Result<(), PoolExhausted> {
     for pe in 0..MAX_PES {
         pool.unmap(root, entry::guard_of(pe), GUARD_BYTES as u64)?;
     }
+    pool.unmap(root, job::guard(), GUARD_BYTES as u64)?;
     dsb_sy();
     Ok(())
 }

@@ -13,6 +13,7 @@ mod gic;
 mod handler;
 mod heap;
 mod interrupt;
+mod job;
 mod layout;
 mod machine;
 mod mmu;

@@ -75,8 +75,8 @@
     slot    el3_fatal_own
     slot    el3_fatal_own
     slot    el3_fatal_own               // from EL3
-    slot    el3_fatal_own
-    slot    el3_fatal_own
+    slot    el3_job_interrupted         // open while a job runs, and only then
+    slot    el3_job_interrupted
     slot    el3_fatal_own
     slot    \synchronous                // from a lower level in AArch64
     slot    \other

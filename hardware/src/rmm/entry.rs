@@ -5,9 +5,9 @@
 //! number of PEs, X3 = shared buffer. Whether a boot is the cold one is told by a flag in the image itself.
 
 use crate::common::assembly::assembly;
-use crate::rmm::{MAX_PES, per_pe};
+use crate::rmm::{MAX_PES, STACKS, per_pe};
 
-/// Bytes of a PE's stack, of which the lowest page is never mapped.
+/// Bytes of a stack and its alignment. The lowest page is never mapped.
 pub const STACK: usize = 64 * 1024;
 
 /// HCR_EL2 while the RMM itself runs: TGE, E2H (the EL2&0 regime), TEA.
@@ -147,16 +147,17 @@ rmm_cold_boot_pending:
     .popsection
 
     .pushsection .stacks, "aw", %nobits
-    .balign 4096
+    .balign {stack}
     .global rmm_stacks
 rmm_stacks:
-    .space  {stack} * {max_pes}
+    .space  {stack} * {stacks}
     .popsection
     "#,
     sctlr = const SCTLR_BASE,
     hcr = const HCR_MONITOR,
     cptr = const CPTR_MONITOR,
     max_pes = const MAX_PES,
+    stacks = const STACKS,
     area_size = const per_pe::SIZE,
     area_index = const per_pe::INDEX,
     stack = const STACK,

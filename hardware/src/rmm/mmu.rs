@@ -9,7 +9,7 @@
 //! a fault in the Non-secure window is an answer (see [`crate::rmm::non_secure`]).
 
 use crate::common::assembly::symbol;
-use crate::rmm::MAX_PES;
+use crate::rmm::STACKS;
 use crate::rmm::entry::STACK;
 use aarch64_formats::stage1::{Pool, PoolExhausted};
 use core::cell::UnsafeCell;
@@ -126,8 +126,8 @@ pub unsafe fn build(
     section(text_end, constants_end, CONSTANTS)?;
     section(constants_end, image_end, DATA)?;
     section(shared_buffer, shared_buffer + 4096, DATA)?;
-    for pe in 0..MAX_PES {
-        pool.unmap(realm, stacks + (pe * STACK) as u64, 4096)?;
+    for n in 0..STACKS {
+        pool.unmap(realm, stacks + (n * STACK) as u64, 4096)?;
     }
 
     // A size that the PE does not implement is not allowed: 48 bits at most, since the descriptors hold no more.

@@ -4,7 +4,7 @@
 //! * [`boot`]: the checks of the RMM-EL3 boot interface, the manifest, and the service loop of a PE.
 //! * [`mmu`]: stage 1 of the RMM, one window per physical address space, mapped once.
 //! * [`vectors`], [`fault`]: exceptions, from a realm and of the RMM itself.
-//! * `memory`: memcpy and memset.
+//! * `memory`: memcpy and memset. `job`: signatures, which an interrupt suspends.
 //! * [`machine`], [`non_secure`], [`tlb`], [`cpu`], [`smc`], [`hash`]: what [`realm_monitor::platform::Platform`] asks for.
 //! * [`pe`], [`el1`], [`gic`], [`simd`], [`pmu`], [`debug`]: what [`realm_monitor::platform::ProcessingElement`] asks for: the switch into
 //!   a realm and back.
@@ -20,6 +20,7 @@ pub mod entry;
 pub mod fault;
 pub mod gic;
 pub mod hash;
+mod job;
 pub mod machine;
 #[cfg(target_os = "none")]
 mod memory;
@@ -35,3 +36,7 @@ pub mod vectors;
 
 /// Most PEs that an image has stacks for.
 pub const MAX_PES: usize = 32;
+/// Stacks of an image: one for each PE, then one for each signature that is under way.
+const STACKS: usize = MAX_PES + realm_monitor::attestation::PLACES;
+
+const _: () = assert!(MAX_PES <= realm_monitor::attestation::PLACES);

@@ -12,9 +12,10 @@ use crate::rmm::el1::{self, HostRegisters};
 use crate::rmm::entry::HCR_MONITOR;
 use crate::rmm::gic::HostGic;
 use crate::rmm::simd::{FP_ON, HostSimd, SVE_ON};
-use crate::rmm::{hash, pmu};
+use crate::rmm::{hash, job, pmu};
 use crate::{read_sysreg, write_sysreg};
 use aarch64_formats::esr::Esr;
+use realm_monitor::attestation::{Signature, Signing};
 use realm_monitor::platform::{CpuFeatures, Exception, ProcessingElement, RecContext, Stage2};
 use realm_monitor::rec::layout::{
     CNTHCTL_EL2, CPTR_EL2, GPRS, HCR_EL2, MDCR_EL2, PC, PE_PRIVATE, PSTATE, SVE_VECTORS, SysReg,
@@ -353,6 +354,14 @@ impl ProcessingElement for Pe {
             self.simd_loaded = false;
         }
         self.loaded = false;
+    }
+
+    fn start_signing(&mut self, place: usize, signing: Signing) -> Option<Signature> {
+        job::start(place, signing)
+    }
+
+    fn resume_signing(&mut self, place: usize) -> Option<Signature> {
+        job::resume(place)
     }
 
     fn interrupt_pending(&self) -> bool {

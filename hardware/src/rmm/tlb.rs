@@ -3,7 +3,7 @@
 //! The stage 2 instructions work on the VMID in VTTBR_EL2, so the realm's VMID is put there for their duration. An entry
 //! that combines stage 1 with stage 2 is not found by its intermediate physical address: after stage 2 by address, all
 //! of stage 1 of the VMID goes. That instruction means the RMM's own regime while HCR_EL2.TGE is set, so TGE is off for
-//! it; the RMM runs at EL2 with interrupts masked, where TGE changes nothing else.
+//! it; the RMM runs at EL2 with interrupts masked (but for jobs, which invalidate nothing), where TGE changes nothing else.
 
 use crate::common::assembly::operation;
 use crate::common::barrier::{dsb_ish, dsb_ishst, isb};

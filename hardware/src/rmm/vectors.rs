@@ -1,6 +1,7 @@
 //! The exception vectors of R-EL2.
 //!
-//! Four kinds of exception come here. From a realm (lower exception level): [`crate::rmm::pe`]'s exit path. From the
+//! Five kinds of exception come here. From a realm (lower exception level): [`crate::rmm::pe`]'s exit path. From a job, an
+//! interrupt: the job is suspended. From the
 //! routine that copies Non-secure memory, a data abort in the Non-secure window: the routine returns a failure. From the
 //! probes of [`crate::rmm::simd`], an SME exception: the probe says so. All others are bugs of the RMM:
 //! [`crate::rmm::fault`] says where, and the PE stops.
@@ -46,8 +47,10 @@ rmm_vectors:
     cmp     x1, #0x1D               // SME exception
     b.eq    rmm_own_sme_exception
     b       rmm_own_bug
-    rmm_own 5
-    rmm_own 6
+    .balign 0x80
+    b       rmm_job_interrupted     // open while a job runs, and only then
+    .balign 0x80
+    b       rmm_job_interrupted
     rmm_own 7
     // A realm in AArch64, then in AArch32 (its EL0 only).
     rmm_realm 0

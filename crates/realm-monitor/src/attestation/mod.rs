@@ -2,9 +2,13 @@
 //! (RMM specification 1.0-rel0, A7.2).
 
 mod fetch;
+mod places;
 mod token;
 
 pub use fetch::{RootServices, Unavailable};
+pub use places::PLACES;
+pub(crate) use places::Places;
+pub use token::{Signature, Signing};
 pub(crate) use token::{sign, token_bytes};
 
 use realm_token::PLATFORM_TOKEN_MAX;

@@ -45,6 +45,7 @@ fn commit<P: Platform>(monitor: &Monitor<P>, rec: Locked<'_, Rec>) {
                 .into_delegated(platform),
         );
     }
+    monitor.places().forget(rec.address());
     drop(rec.into_delegated(platform));
     // From here on the realm may be destroyed.
     monitor.granules().subtract(platform, owner, 1);

@@ -99,6 +99,11 @@ impl<'m, P: Platform> RunningRec<'m, P> {
         self.monitor.platform()
     }
 
+    /// PA of the REC.
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+
     /// PA of the realm descriptor.
     pub(crate) fn rd(&self) -> u64 {
         self.context.get(layout::OWNER)

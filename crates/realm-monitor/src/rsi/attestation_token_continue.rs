@@ -64,19 +64,24 @@ pub(super) fn handle<P: Platform>(
     Ok(output)
 }
 
-/// Signs the token that a REC has begun, after which the realm makes its call again. If an interrupt is pending, before
-/// or after, the host serves it first: the exit, with the call answered by "incomplete, no bytes".
+/// Signs the token that a REC has begun, after which the realm makes its call again. If an interrupt is pending, before,
+/// meanwhile or after, the host serves it first: the exit, with the call answered by "incomplete, no bytes". The realm's next
+/// call goes on where this one was suspended.
 pub(crate) fn sign<P: Platform>(
     running: &RunningRec<'_, P>,
-    pe: &impl ProcessingElement,
+    pe: &mut impl ProcessingElement,
 ) -> Option<Exit> {
     let context = running.context;
     if !pe.interrupt_pending() {
-        if let Some(attestation) = running.platform().attestation() {
-            attestation::sign(attestation, &running.realm(), context);
-            TokenState::Signed.put(context);
-        }
-        if !pe.interrupt_pending() {
+        let attestation = running.platform().attestation();
+        let signed = attestation.is_none_or(|attestation| {
+            let signed = attestation::sign(attestation, running, pe);
+            if signed {
+                TokenState::Signed.put(context);
+            }
+            signed
+        });
+        if signed && !pe.interrupt_pending() {
             return None;
         }
     }

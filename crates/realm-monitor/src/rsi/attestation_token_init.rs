@@ -32,6 +32,7 @@ pub(super) fn handle<P: Platform>(
             }
         }
     }
+    running.monitor().places().forget(running.address());
     context.set(layout::ATTEST_OFFSET, 0);
     TokenState::Begun.put(context);
     Ok(Output {

@@ -24,7 +24,7 @@ use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use cca_abi::rmi::{Command, Dispatched, MAX_AUX_GRANULES, ReturnCode};
 use cca_abi::smccc::{Registers, function_id};
 
-use crate::attestation::Attestation;
+use crate::attestation::{Attestation, Signature, Signing};
 use crate::granule::GRANULE_SIZE;
 use crate::monitor::Monitor;
 use crate::platform::{
@@ -150,6 +150,14 @@ impl<E: ProcessingElement> ProcessingElement for Pe<'_, E> {
 
     fn save(&mut self, rec: RecContext<'_>) {
         self.pe.save(rec);
+    }
+
+    fn start_signing(&mut self, place: usize, signing: Signing) -> Option<Signature> {
+        self.pe.start_signing(place, signing)
+    }
+
+    fn resume_signing(&mut self, place: usize) -> Option<Signature> {
+        self.pe.resume_signing(place)
     }
 
     fn interrupt_pending(&self) -> bool {

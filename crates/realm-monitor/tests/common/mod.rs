@@ -14,6 +14,7 @@ use cca_abi::rmi::Command;
 use cca_abi::rmi::params::RealmParams;
 use cca_abi::smccc::Registers;
 use realm_monitor::Monitor;
+use realm_monitor::attestation::{Signature, Signing};
 use realm_monitor::granule::{Bank, Banks};
 use realm_monitor::platform::{
     AccessFault, CpuFeatures, Exception, Granule, Platform, ProcessingElement, RecContext, Stage2,
@@ -217,6 +218,14 @@ pub struct Idle;
 impl ProcessingElement for Idle {
     fn run(&mut self, _: RecContext<'_>, _: &Stage2) -> Exception {
         Exception::Irq
+    }
+
+    fn start_signing(&mut self, _: usize, signing: Signing) -> Option<Signature> {
+        Some(signing.sign())
+    }
+
+    fn resume_signing(&mut self, _: usize) -> Option<Signature> {
+        unreachable!("nothing was suspended")
     }
 
     fn interrupt_pending(&self) -> bool {

@@ -5,21 +5,20 @@
 mod machine;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 
+use self::machine::{Machine, SECURE};
 use cca_abi::rmi;
 use cca_abi::rmi::params::{REC_FLAG_RUNNABLE, RealmParams, RecParams};
 use cca_abi::rmi::run::{EXIT, RecEnter, RecExit};
 use cca_abi::smccc::Registers;
 use realm_monitor::Monitor;
-use realm_monitor::attestation::Attestation;
+use realm_monitor::attestation::{Attestation, Signature, Signing};
 use realm_monitor::granule::{Bank, Banks};
 use realm_monitor::platform::{
     Exception, Granule, Platform, ProcessingElement, RecContext, Stage2,
 };
-
-use self::machine::{Machine, SECURE};
 
 pub const BASE: u64 = 0x8000_0000;
 pub const GRANULES: usize = 96;
@@ -75,6 +74,23 @@ pub struct ScriptedPe {
     pub last_stage2: Option<Stage2>,
     /// What the next questions for a pending interrupt are answered; "no" once they are used up.
     pub pending: RefCell<VecDeque<bool>>,
+    /// How often an interrupt comes while a signature is made.
+    pub interruptions: usize,
+    /// What was interrupted, by its place.
+    pub suspended: HashMap<usize, Signing>,
+    /// How many signatures were begun.
+    pub begun: usize,
+}
+
+impl ScriptedPe {
+    fn sign(&mut self, place: usize, signing: Signing) -> Option<Signature> {
+        if self.interruptions == 0 {
+            return Some(signing.sign());
+        }
+        self.interruptions -= 1;
+        self.suspended.insert(place, signing);
+        None
+    }
 }
 
 impl ProcessingElement for ScriptedPe {
@@ -86,6 +102,16 @@ impl ProcessingElement for ScriptedPe {
             .pop_front()
             .expect("the realm runs once more than the script says");
         step(rec, &mut self.counter)
+    }
+
+    fn start_signing(&mut self, place: usize, signing: Signing) -> Option<Signature> {
+        self.begun += 1;
+        self.sign(place, signing)
+    }
+
+    fn resume_signing(&mut self, place: usize) -> Option<Signature> {
+        let signing = self.suspended.remove(&place);
+        self.sign(place, signing.expect("something was suspended there"))
     }
 
     fn interrupt_pending(&self) -> bool {

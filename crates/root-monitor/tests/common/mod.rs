@@ -4,12 +4,13 @@
 
 use aarch64_formats::gpt::{AddressSpace, Gpi, L1_BYTES, L1_ENTRIES, ProtectedSpace};
 use cca_abi::smccc::Registers;
+use root_monitor::attestation::{Signed, Signing};
 use root_monitor::gpt::Gpt;
 use root_monitor::memory::Range;
 use root_monitor::psci::{ProcessingElement, Start};
 use root_monitor::{Action, Platform, PowerUp, RootMonitor, World};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// What a platform was asked for, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,11 @@ pub(crate) enum Event {
 pub(crate) struct Recorder {
     events: Mutex<Vec<Event>>,
     pub(crate) shared: [AtomicU64; 512],
+    /// How often an interrupt comes while a signature is made.
+    pub(crate) interruptions: AtomicUsize,
+    /// How many signatures were begun.
+    pub(crate) begun: AtomicUsize,
+    suspended: Mutex<Option<Signing>>,
 }
 
 impl Default for Recorder {
@@ -33,6 +39,9 @@ impl Default for Recorder {
         Self {
             events: Mutex::default(),
             shared: [const { AtomicU64::new(0) }; 512],
+            interruptions: AtomicUsize::new(0),
+            begun: AtomicUsize::new(0),
+            suspended: Mutex::new(None),
         }
     }
 }
@@ -69,6 +78,25 @@ impl Platform for Recorder {
 
     fn shared_buffer(&self) -> &[AtomicU64; 512] {
         &self.shared
+    }
+
+    fn start_signing(&self, signing: Signing) -> Option<Signed> {
+        self.begun.fetch_add(1, Relaxed);
+        *self.suspended.lock().unwrap() = Some(signing);
+        self.resume_signing()
+    }
+
+    fn resume_signing(&self) -> Option<Signed> {
+        let one_less = |left: usize| left.checked_sub(1);
+        if self
+            .interruptions
+            .fetch_update(Relaxed, Relaxed, one_less)
+            .is_ok()
+        {
+            return None;
+        }
+        let signing = self.suspended.lock().unwrap().take();
+        Some(signing.expect("something is suspended").sign())
     }
 }
 
