@@ -3,7 +3,8 @@
 use cca_abi::GRANULE_SIZE;
 use cca_abi::GRANULE_WORDS;
 use cca_abi::rmi::params::{REC_FLAG_RUNNABLE, RealmParams, RecParams};
-use cca_abi::rmi::{Command, DATA_FLAG_MEASURE, HashAlgorithm};
+use cca_abi::rmi::run::ExitReason;
+use cca_abi::rmi::{Command, DATA_FLAG_MEASURE, HashAlgorithm, Ripas};
 use cca_abi::rsi;
 use hardware::host::{Dram, Gic, Pe, counter};
 use hardware::{print, println};
@@ -29,6 +30,10 @@ const CALL_PAGE: u64 = BASE + GRANULE_SIZE;
 const LATE_PAGE: u64 = BASE + 2 * GRANULE_SIZE;
 /// Pages of data that are measured beside the program.
 const DATA_PAGE: u64 = BASE + 0x10_0000;
+/// As much memory again, whose RIPAS the realm changes as a whole.
+const CHANGED: u64 = BASE + SIZE;
+/// PSCI_AFFINITY_INFO.
+const AFFINITY_INFO: u32 = 0xC400_0004;
 /// Where QEMU's `virt` machine has the distributor and the redistributors of its GICv3.
 const DISTRIBUTOR: u64 = 0x0800_0000;
 const REDISTRIBUTORS: (u64, u64) = (0x080A_0000, 0xF6_0000);
@@ -42,16 +47,17 @@ fn primary(_device_tree: Option<&'static [u8]>) {
         gic.enable();
         Pe::start(&gic, 0)
     });
-    if pe.is_none() {
+    let Some(mut pe) = pe else {
         return println!("bench: there is no GIC");
-    }
+    };
     let host = Host::new(dram);
     println!("bench-frequency {}", hardware::host::frequency());
     for round in 0..ROUNDS {
         println!("bench-round {round}");
         for algorithm in [HashAlgorithm::Sha512, HashAlgorithm::Sha256] {
             host.reset();
-            lifecycle(&host, algorithm);
+            lifecycle(&host, algorithm, &mut pe);
+            widest(&host, algorithm);
         }
     }
     println!("bench-done");
@@ -61,7 +67,7 @@ fn primary(_device_tree: Option<&'static [u8]>) {
 fn secondary(_index: usize) {}
 
 /// A realm from its first granule to its last, with every command on the way.
-fn lifecycle(host: &Host, algorithm: HashAlgorithm) {
+fn lifecycle(host: &Host, algorithm: HashAlgorithm, pe: &mut Pe) {
     let suffixed = |sha256, sha512| match algorithm {
         HashAlgorithm::Sha256 => sha256,
         HashAlgorithm::Sha512 => sha512,
@@ -91,17 +97,25 @@ fn lifecycle(host: &Host, algorithm: HashAlgorithm) {
     let params = host.granule_with(&words);
     let name = suffixed("RMI_REALM_CREATE", "RMI_REALM_CREATE_SHA512");
     host.call_as(name, Command::RealmCreate, &[rd, params]);
-    let tables = [(BASE, 2), (BASE, 3), (UNPROTECTED, 2), (UNPROTECTED, 3)];
+    let tables = [
+        (BASE, 2),
+        (BASE, 3),
+        (CHANGED, 3),
+        (UNPROTECTED, 2),
+        (UNPROTECTED, 3),
+    ];
     for (ipa, level) in tables {
         let table = host.delegated();
         let ipa = ipa & !((GRANULE_SIZE << (9 * (4 - level))) - 1);
         host.call(Command::RttCreate, &[rd, table, ipa, level]);
     }
-    let name = suffixed(
-        "RMI_RTT_INIT_RIPAS_512_PAGES",
-        "RMI_RTT_INIT_RIPAS_512_PAGES_SHA512",
-    );
-    host.call_as(name, Command::RttInitRipas, &[rd, BASE, BASE + SIZE]);
+    let name = suffixed("RMI_RTT_INIT_RIPAS", "RMI_RTT_INIT_RIPAS_SHA512");
+    let mut at = BASE;
+    while at < BASE + SIZE {
+        at = host
+            .call_as(name, Command::RttInitRipas, &[rd, at, BASE + SIZE])
+            .0[1];
+    }
     let data = populate(host, rd, algorithm);
 
     let recs = [0, 1].map(|index| {
@@ -114,7 +128,7 @@ fn lifecycle(host: &Host, algorithm: HashAlgorithm) {
         rec: recs[0],
         run: host.granule_with(&[0; GRANULE_WORDS]),
     };
-    let late = run(host, rd, &rec, algorithm);
+    let late = run(host, rd, &rec, recs[1], algorithm, pe);
 
     for rec in recs {
         host.call(Command::RecDestroy, &[rec]);
@@ -144,6 +158,40 @@ fn lifecycle(host: &Host, algorithm: HashAlgorithm) {
         suffixed("REALM_HOST", "REALM_HOST_SHA512"),
         total - firmware
     );
+}
+
+/// A realm with as many starting tables as there can be.
+fn widest(host: &Host, algorithm: HashAlgorithm) {
+    const TABLES: u64 = 16;
+    host.reset();
+    let tables: [u64; TABLES as usize] = core::array::from_fn(|_| host.delegated());
+    let rd = host.delegated();
+    let mut words = [0; GRANULE_WORDS];
+    RealmParams {
+        flags: 0,
+        s2sz: IPA_BITS + 4,
+        sve_vl: 0,
+        num_bps: 1,
+        num_wps: 1,
+        pmu_num_ctrs: 0,
+        hash_algo: algorithm as u8,
+        rpv: [0; 8],
+        vmid: 1,
+        rtt_base: tables[0],
+        rtt_level_start: 1,
+        rtt_num_start: TABLES as u32,
+    }
+    .write(&mut words);
+    let params = host.granule_with(&words);
+    host.call_as(
+        "RMI_REALM_CREATE_WIDEST",
+        Command::RealmCreate,
+        &[rd, params],
+    );
+    host.call_as("RMI_REALM_DESTROY_WIDEST", Command::RealmDestroy, &[rd]);
+    for granule in tables.into_iter().chain([rd]) {
+        host.call(Command::GranuleUndelegate, &[granule]);
+    }
 }
 
 /// The program, the page for host calls, and pages of data: IPA and PA of each.
@@ -202,7 +250,34 @@ fn rec_create(host: &Host, rd: u64, index: u64, name: &str) -> u64 {
 }
 
 /// What happens while the realm is active. Gives the PA of the page that was populated late.
-fn run(host: &Host, rd: u64, rec: &Rec<'_>, algorithm: HashAlgorithm) -> u64 {
+/// The realm changes RIPAS for a whole table, which becomes homogeneous: it is folded and made again.
+fn change_ripas(host: &Host, rd: u64, rec: &Rec<'_>) {
+    let function = rsi::Command::IpaStateSet.function_id();
+    let mut at = CHANGED;
+    while at < CHANGED + SIZE {
+        rec.leave(
+            "REC_ENTER_TO_IPA_STATE_SET",
+            function,
+            [at, CHANGED + SIZE, Ripas::Ram as u64],
+            ExitReason::RipasChange,
+        );
+        let change = [rd, rec.rec, at, CHANGED + SIZE];
+        at = host.call(Command::RttSetRipas, &change).0[1];
+        rec.resume("REC_ENTER_TO_HOST_CALL", 0, &[]);
+    }
+    let table = host.call(Command::RttFold, &[rd, CHANGED, 3]).0[1];
+    let again = [rd, table, CHANGED, 3];
+    host.call_as("RMI_RTT_CREATE_AS_A_BLOCK_WAS", Command::RttCreate, &again);
+}
+
+fn run(
+    host: &Host,
+    rd: u64,
+    rec: &Rec<'_>,
+    other: u64,
+    algorithm: HashAlgorithm,
+    pe: &mut Pe,
+) -> u64 {
     rec.resume("REC_ENTER_FIRST", 0, &[]);
     rec.wait();
     rec.device(UNPROTECTED);
@@ -210,7 +285,18 @@ fn run(host: &Host, rd: u64, rec: &Rec<'_>, algorithm: HashAlgorithm) -> u64 {
     rec.page_fault(LATE_PAGE, || {
         host.call(Command::DataCreateUnknown, &[rd, late, LATE_PAGE]);
     });
+    change_ripas(host, rd, rec);
     rec.rsi(rsi::Command::Version, [1 << 16, 0, 0]);
+    rec.rsi(rsi::Command::Features, [0; 3]);
+    rec.rsi(rsi::Command::RealmConfig, [DATA_PAGE, 0, 0]);
+    rec.leave(
+        "REC_ENTER_TO_PSCI",
+        AFFINITY_INFO,
+        [1, 0, 0],
+        ExitReason::Psci,
+    );
+    host.call(Command::PsciComplete, &[rec.rec, other, 0]);
+    rec.resume("REC_ENTER_TO_HOST_CALL", 0, &[]);
     let page = [DATA_PAGE, DATA_PAGE + GRANULE_SIZE, 0];
     rec.rsi(rsi::Command::IpaStateGet, page);
     let rim = rec.rsi(rsi::Command::MeasurementRead, [0, 0, 0]);
@@ -220,6 +306,7 @@ fn run(host: &Host, rd: u64, rec: &Rec<'_>, algorithm: HashAlgorithm) -> u64 {
     }
     println!();
     rec.rsi(rsi::Command::MeasurementExtend, [1, 8, 1]);
+    rec.token(DATA_PAGE, pe);
 
     let shared = host.granule();
     // MemAttr: write-back; S2AP: read and write.

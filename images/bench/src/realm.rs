@@ -3,10 +3,19 @@
 use cca_abi::rmi::Command;
 use cca_abi::rmi::run::{EXIT, ExitReason, enter_flags, enter_offset, exit_offset};
 use cca_abi::rsi;
+use hardware::host::{Pe, counter};
 use hardware::println;
+use realm_vmm::HostPe;
 
 use crate::guest::Order;
 use crate::host::Host;
+
+/// Ticks until the first interrupt while a token is signed, and how many more it is until the next: each comes at another point
+/// of the work.
+const SIGNING: (u64, u64) = (60_000, 61);
+
+/// Bytes of a token that are fetched along with its signature; the others are fetched by a call that is measured.
+const FIRST_BYTES: u64 = 8;
 
 /// Exception classes of ESR_EL2: WFI, and a data abort.
 const EC_WAIT: u64 = 0x01;
@@ -86,6 +95,53 @@ impl Rec<'_> {
         );
         populate();
         self.resume("REC_ENTER_TO_HOST_CALL", 0, &[]);
+    }
+
+    /// A call of the realm that leaves it for this reason.
+    pub(crate) fn leave(
+        &self,
+        name: &str,
+        function: u32,
+        operands: [u64; 3],
+        expected: ExitReason,
+    ) {
+        let [a, b, c] = operands;
+        let (reason, _) = self.enter(name, 0, &[Order::Smc as u64, function.into(), a, b, c]);
+        assert!(reason == Some(expected), "{name} ends with {reason:?}");
+    }
+
+    /// A token into the page at `page`, with interrupts while it is signed: how long each had to wait for the host.
+    pub(crate) fn token(&self, page: u64, pe: &mut Pe) {
+        self.rsi(rsi::Command::AttestationTokenInit, [1, 2, 3]);
+        let function = rsi::Command::AttestationTokenContinue.function_id().into();
+        let order = [Order::Smc as u64, function, page, 0, FIRST_BYTES];
+        let (mut wait, more) = SIGNING;
+        loop {
+            let deadline = counter() + wait;
+            wait += more;
+            pe.arm_slice(deadline);
+            let (reason, _) = self.enter("REC_ENTER_WITH_TOKEN", 0, &order);
+            let now = counter();
+            pe.disarm_slice();
+            pe.acknowledge_interrupts();
+            if reason == Some(ExitReason::Irq) {
+                let waited = now.saturating_sub(deadline);
+                println!("bench INTERRUPT_WHILE_SIGNING {waited}");
+                self.resume("REC_ENTER_TO_HOST_CALL", 0, &[]);
+            } else {
+                assert!(
+                    reason == Some(ExitReason::HostCall),
+                    "a token ends with {reason:?}"
+                );
+            }
+            let word = |n: usize| self.host.read(self.run, (EXIT + exit_offset::GPRS) / 8 + n);
+            assert!(word(0) == rsi::INCOMPLETE, "no token: {:#x}", word(0));
+            if word(2) != 0 {
+                break;
+            }
+        }
+        let rest = [page, FIRST_BYTES, 4096 - FIRST_BYTES];
+        self.rsi(rsi::Command::AttestationTokenContinue, rest);
     }
 
     /// A call of the realm, counted inside of the realm: its X1 to X8.

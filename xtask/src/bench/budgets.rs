@@ -28,7 +28,7 @@ pub(super) const BUDGETS: &[Budget] = &[
     budget("RMI_REALM_CREATE", 12_000, 187_063),
     budget("RMI_REC_AUX_COUNT", 600, 1_497),
     budget("RMI_RTT_CREATE", 1_500, 3_061),
-    budget("RMI_RTT_INIT_RIPAS_512_PAGES", 300_000, 7_807_003),
+    budget("RMI_RTT_INIT_RIPAS", 12_000, 7_807_003),
     budget("RMI_DATA_CREATE_MEASURED", 12_000, 202_125),
     budget("RMI_DATA_CREATE_UNMEASURED", 3_500, 21_006),
     budget("RMI_DATA_CREATE_UNKNOWN", 1_300, 2_652),
@@ -49,6 +49,25 @@ pub(super) const BUDGETS: &[Budget] = &[
     budget("RSI_IPA_STATE_GET", 500, 1_356),
     budget("RSI_MEASUREMENT_READ", 350, 569),
 ];
+
+/// Most instructions for which the firmware may keep an interrupt waiting, whatever it is asked to do. A SHA-512 RMI_DATA_CREATE takes
+/// most of them, and RMM 1.0 has no way to stop it half way.
+pub(super) const STRETCH: u64 = 25_000;
+
+/// What is counted for other reasons: sums, and an entry that an interrupt ends when the benchmark chooses, where
+/// INTERRUPT_WHILE_SIGNING is how long that one waits.
+const NO_STRETCHES: &[&str] = &[
+    "REALM_FIRMWARE",
+    "REALM_FIRMWARE_SHA512",
+    "REALM_HOST",
+    "REALM_HOST_SHA512",
+    "REC_ENTER_WITH_TOKEN",
+];
+
+/// Whether interrupts wait while what has this name is counted.
+pub(super) fn is_stretch(name: &str) -> bool {
+    !NO_STRETCHES.contains(&name)
+}
 
 /// The budget of a call on the in-process machine, in nanoseconds.
 pub(super) struct CallBudget {
