@@ -2,6 +2,7 @@
 
 mod bench;
 mod fuzz;
+mod mutants;
 mod picture;
 mod screen;
 mod stress;
@@ -60,6 +61,11 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Makes copies of the firmware with one instruction less, and looks which tests notice.
+    ///
+    /// The list is in verification/mutants. Fails if nobody notices one, or if something in hardware/ that protects a
+    /// world is not in the list. Can be stopped: the next call goes on with what has no outcome yet.
+    Mutants(mutants::Options),
     /// Records `suzerain top` while realms run, and makes docs/pictures/top.svg of it.
     Picture,
     /// Checks that dependencies point one way and unsafe code is where it may be.
@@ -105,6 +111,7 @@ fn run(task: Task) -> Result<(), Error> {
         Task::Bench(options) => bench::bench(&workspace, &options),
         Task::Stress { seconds, json } => stress::stress(&workspace, seconds, json),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
+        Task::Mutants(options) => mutants::mutants(&workspace, &options),
         Task::Picture => picture::picture(&workspace),
         Task::Layering => verify::test(&workspace, &["layering".to_owned()], Depth::All),
         Task::Images { names } => {

@@ -48,6 +48,14 @@ impl Workspace {
         }
     }
 
+    /// The checkout at `root`, with build products in `target`.
+    pub fn with_target(root: &Path, target: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+            target: target.to_path_buf(),
+        }
+    }
+
     /// The top folder of the sources.
     pub fn root(&self) -> &Path {
         &self.root

@@ -79,6 +79,25 @@ impl<const N: usize> IdentityMap<N> {
         self.fill(&self.root, 0, 0, &range, attributes, used);
     }
 
+    /// Address of the last table on the way to the translation of `address`.
+    pub fn last_table(&self, address: u64) -> u64 {
+        let mut table = &self.root;
+        for level in 0..3 {
+            let index = (address >> (39 - 9 * level)) as usize % ENTRIES;
+            let entry = table.0[index].load(Ordering::Relaxed);
+            let is_table = entry & (VALID | TABLE_OR_PAGE) == VALID | TABLE_OR_PAGE;
+            let next = self
+                .tables
+                .iter()
+                .find(|next| is_table && next.address() == entry & ADDRESS);
+            match next {
+                Some(next) => table = next,
+                None => break,
+            }
+        }
+        table.address()
+    }
+
     /// Enters the part of `range` that lies under `table`, whose first entry maps `base`.
     fn fill(
         &self,

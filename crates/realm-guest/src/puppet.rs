@@ -84,6 +84,39 @@ pub enum Operation {
     /// Uses a feature: CRm and op2 of the identification register that shows it, lowest bit of the field; reports what became of
     /// it as [`Use`] says.
     UseFeature = 26,
+    /// Uses memory for ever, without an exit of its own: how (an [`Access`]), IPA.
+    UseMemory = 40,
+    /// Reports the IPAs of the code of [`Operation::UseMemory`] and of the last table of stage 1 for an IPA, or [`NOTHING`].
+    Places = 41,
+    /// Fills the system registers that the program does not need: seed; reports how many hold something that another seed
+    /// would not have left, or [`NOTHING`].
+    FillSystem = 42,
+    /// Looks at these registers; reports which differ from what was filled in, a bit for each, or [`NOTHING`].
+    CompareSystem = 43,
+}
+
+/// How memory is used by [`Operation::UseMemory`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Loads.
+    Read = 0,
+    /// Stores.
+    Write = 1,
+    /// Loads, each with a walk of stage 1.
+    Walk = 2,
+    /// Nothing but fetching the loop's own instructions.
+    Execute = 3,
+}
+
+impl Access {
+    const fn decode(number: u64) -> Self {
+        match number {
+            0 => Self::Read,
+            1 => Self::Write,
+            2 => Self::Walk,
+            _ => Self::Execute,
+        }
+    }
 }
 
 /// What became of the use of a feature.
@@ -149,6 +182,10 @@ impl Operation {
             24 => Self::WriteGic,
             25 => Self::Identify,
             26 => Self::UseFeature,
+            40 => Self::UseMemory,
+            41 => Self::Places,
+            42 => Self::FillSystem,
+            43 => Self::CompareSystem,
             _ => return None,
         })
     }
@@ -254,6 +291,17 @@ fn carry_out<P: PuppetPe>(pe: &P, operation: Operation, arguments: &[u64], repor
             report[0] = pe
                 .use_feature(arguments[0], arguments[1], arguments[2])
                 .map_or(NOTHING, |outcome| outcome as u64);
+        }
+        Operation::UseMemory => pe.use_memory(Access::decode(arguments[0]), arguments[1]),
+        Operation::Places => {
+            let places = pe.places(arguments[0]).unwrap_or([NOTHING; 2]);
+            report[..2].copy_from_slice(&places);
+        }
+        Operation::FillSystem => {
+            report[0] = pe.fill_system(arguments[0]).unwrap_or(NOTHING);
+        }
+        Operation::CompareSystem => {
+            report[0] = pe.system_differences().unwrap_or(NOTHING);
         }
         Operation::Spin => loop {
             pe.counter();

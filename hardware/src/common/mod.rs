@@ -2,6 +2,8 @@
 
 pub(crate) mod assembly;
 pub mod barrier;
+#[cfg(any(feature = "host", feature = "guest"))]
+pub(crate) mod canaries;
 pub mod console;
 #[cfg(any(feature = "rmm", feature = "host", feature = "guest"))]
 pub mod debug;

@@ -7,6 +7,7 @@ mod features;
 mod panic;
 mod puppet;
 mod start;
+mod system;
 mod translation;
 mod vcpu;
 mod vectors;

@@ -57,6 +57,11 @@ pub(super) fn build(memory: Range<u64>, width: IpaWidth) {
     MAP.add(&mut used, width.shared(0)..width.shared(GIB), REGISTERS);
 }
 
+/// Address of the last table on the way to the translation of `address`.
+pub(super) fn last_table(address: u64) -> u64 {
+    MAP.last_table(address)
+}
+
 /// Turns the MMU and the caches of this vCPU on.
 pub(super) fn enable() {
     barrier::dsb_ish();

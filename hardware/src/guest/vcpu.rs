@@ -4,8 +4,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use cca_abi::smccc::Registers;
 use realm_guest::demo::GuestPe;
+use realm_guest::puppet::Access;
 
 use super::entry::{self, MAX_VCPUS};
+use super::{system, translation};
 use crate::common::assembly::operation;
 use crate::common::vectors::{self, Kind};
 use crate::common::{barrier, device, points, smc};
@@ -196,6 +198,27 @@ impl GuestPe for Vcpu {
         let sve = open_vectors();
         // SAFETY: the registers are open.
         Some(unsafe { vectors::differences(Kind::of(sve), seed) })
+    }
+
+    fn use_memory(&self, access: Access, ipa: u64) -> ! {
+        assert!(
+            !entry::image().contains(&ipa),
+            "the program stores over itself at {ipa:#x}"
+        );
+        // SAFETY: as in `write`.
+        unsafe { system::use_memory(access, ipa) }
+    }
+
+    fn places(&self, ipa: u64) -> Option<[u64; 2]> {
+        Some([system::use_memory_code(), translation::last_table(ipa)])
+    }
+
+    fn fill_system(&self, seed: u64) -> Option<u64> {
+        Some(system::fill_system(seed))
+    }
+
+    fn system_differences(&self) -> Option<u64> {
+        Some(system::system_differences())
     }
 
     fn fill_registers(&self, seed: u64) -> Option<u64> {

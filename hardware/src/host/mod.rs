@@ -21,9 +21,11 @@ mod panic;
 mod pe;
 mod points;
 mod power;
+mod probe;
 mod simd;
 mod start;
 mod streaming;
+mod system;
 mod translation;
 mod transport;
 mod vectors;
@@ -40,8 +42,10 @@ pub use panic::stop;
 pub use pe::{Pe, affinity};
 pub use points::{fill_registers, register_differences};
 pub use power::{start_pe, system_off, system_reset};
+pub use probe::probe;
 pub use simd::{fill_vectors, vector_differences};
 pub use streaming::{fill_streaming, leave_streaming};
+pub use system::{fill_system, system_differences};
 pub use transport::Transport;
 
 /// Makes two functions the program of the image: `primary: fn(Option<&'static [u8]>)`, with the device tree, runs on

@@ -189,3 +189,7 @@ fn service(command: Command, argument: u64) -> Result<(), i64> {
         code => Err(code),
     }
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -24,6 +24,9 @@ const GO: u64 = 4;
 /// The results are in the mailbox.
 const DONE: u64 = 5;
 
+/// Not a call: the second PE reads a word of the host's memory. X1: its address; the results: X0 = 1 and the word in X1, or 0.
+const PROBE: u64 = u64::MAX;
+
 static STATE: AtomicU64 = AtomicU64::new(ABSENT);
 static MAILBOX: [AtomicU64; 18] = [const { AtomicU64::new(0) }; 18];
 
@@ -64,6 +67,29 @@ pub(crate) fn start(registers: Registers, kick: impl FnOnce()) -> Result<(), NoO
     Ok(())
 }
 
+/// The results, if the second PE has ended its call.
+pub(crate) fn poll() -> Option<Registers> {
+    if STATE.load(Ordering::Acquire) != DONE {
+        return None;
+    }
+    let registers = take();
+    STATE.store(IDLE, Ordering::Release);
+    Some(registers)
+}
+
+/// What the second PE reads at an address; `None` inside if it may not, outside if there is no such PE. `kick` interrupts it.
+pub(crate) fn probe(pa: u64, kick: impl FnOnce()) -> Option<Option<u64>> {
+    let mut registers = Registers::default();
+    registers.0[..2].copy_from_slice(&[PROBE, pa]);
+    start(registers, kick).ok()?;
+    loop {
+        if let Some(results) = poll() {
+            return Some((results.0[0] == 1).then_some(results.0[1]));
+        }
+        spin_loop();
+    }
+}
+
 /// Interrupts the second PE with `kick` until its call has ended.
 pub(crate) fn finish(kick: impl Fn()) -> Registers {
     while STATE.load(Ordering::Acquire) != DONE {
@@ -90,7 +116,12 @@ pub(crate) fn serve(mut pe: Pe) -> ! {
             wait_for(GO);
             pe.acknowledge_interrupts();
             let mut registers = take();
-            Transport.smc(&mut registers);
+            if registers.0[0] == PROBE {
+                let value = hardware::host::probe(registers.0[1]);
+                registers.0[..2].copy_from_slice(&[u64::from(value.is_some()), value.unwrap_or(0)]);
+            } else {
+                Transport.smc(&mut registers);
+            }
             put(&registers);
             STATE.store(DONE, Ordering::Release);
         } else {

@@ -1,6 +1,7 @@
 //! The machine as the scenarios want to see it.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::ops::Range;
@@ -21,7 +22,8 @@ pub(crate) const HEAP: Range<u64> = 0x4200_0000..0x4400_0000;
 /// Memory that scenarios work with. It is there with 1 GiB of DRAM, too.
 pub(crate) const MEMORY: Range<u64> = 0x4400_0000..0x5000_0000;
 
-/// A page for whoever starts the machine. Its first word says what is special about it, a bit for each.
+/// A page for whoever starts the machine. Its first word says what is special about it, a bit for each; then comes the name
+/// of the only scenario to be run, up to a zero byte, or nothing.
 pub(crate) const SETTINGS: Range<u64> = 0x5000_0000..0x5000_1000;
 /// The firmware has no identity.
 const NO_IDENTITY: u64 = 1 << 0;
@@ -53,6 +55,16 @@ pub(crate) struct ScenarioHost {
 }
 
 impl ScenarioHost {
+    /// The only scenario to be run, if whoever starts the machine has chosen one.
+    pub(crate) fn chosen(&self) -> Option<String> {
+        let words = &self.dram.granule(SETTINGS.start)[1..];
+        let bytes = words
+            .iter()
+            .flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
+        let name: Vec<u8> = bytes.take_while(|&byte| byte != 0).collect();
+        String::from_utf8(name).ok().filter(|name| !name.is_empty())
+    }
+
     pub(crate) fn new(dram: Dram, gic: Gic, pe: Pe) -> Self {
         let puppet = PUPPET
             .chunks(8)
@@ -182,6 +194,21 @@ impl Host for ScenarioHost {
         elsewhere::finish(|| self.pe.borrow_mut().kick_others())
     }
 
+    fn poll_elsewhere(&self) -> Option<Registers> {
+        elsewhere::poll()
+    }
+
+    fn probe(&self, pa: u64) -> Vec<Option<u64>> {
+        let here = hardware::host::probe(pa);
+        [
+            Some(here),
+            elsewhere::probe(pa, || self.pe.borrow_mut().kick_others()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
     fn set_interrupt(&self, intid: u32, enabled: bool) {
         self.gic.set_private(intid, enabled);
     }
@@ -215,6 +242,14 @@ impl SharedRegisters for ScenarioHost {
 
     fn fill_points(&self, seed: u64) {
         hardware::host::fill_registers(seed);
+    }
+
+    fn fill_system(&self, seed: u64) -> u64 {
+        hardware::host::fill_system(seed)
+    }
+
+    fn system_differences(&self) -> Vec<&'static str> {
+        hardware::host::system_differences()
     }
 
     fn point_differences(&self, seed: u64) -> u64 {

@@ -4,7 +4,8 @@
 //! special about the firmware in this machine. Bit 0: it has no identity, and only the scenarios run that need it so. Bit 1: its RMM
 //! is another one, and scenarios expect no more than the specification asks of every RMM. Bit 2: no scenarios, the machine is reset
 //! once instead and looked through; with bit 3 the runner has it reset. Bit 4: no scenarios either, the
-//! runner looks for devices that read and write memory by themselves, and says what it finds.
+//! runner looks for devices that read and write memory by themselves, and says what it finds. If a name follows in the page,
+//! only the scenario of that name runs.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]

@@ -99,6 +99,12 @@ pub trait Host {
     /// Interrupts the other PE until its call has ended: the registers then.
     fn finish_elsewhere(&self) -> Registers;
 
+    /// The results of the call on the other PE, if it has ended by itself.
+    fn poll_elsewhere(&self) -> Option<Registers>;
+
+    /// What each PE of the host reads in the first word of a granule; `None` where the access is not allowed.
+    fn probe(&self, pa: u64) -> Vec<Option<u64>>;
+
     /// Lets a private interrupt that the realm's own use of the PE raises end its run, or no more. Where there is no such
     /// switch it always does.
     fn set_interrupt(&self, intid: u32, enabled: bool) {

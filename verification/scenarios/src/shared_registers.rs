@@ -1,5 +1,7 @@
 //! Registers of a PE that a realm and its host share, one after the other.
 
+use alloc::vec::Vec;
+
 /// What the host has in registers that a realm uses too: contents that a seed tells from others, and how much of them is
 /// lost later.
 pub trait SharedRegisters {
@@ -39,4 +41,11 @@ pub trait SharedRegisters {
 
     /// Lets nothing count any more.
     fn stop_counters(&self);
+
+    /// Fills the system registers of EL0 to EL2 that the host does not need for running. Returns how many hold something that
+    /// another seed would not have left.
+    fn fill_system(&self, seed: u64) -> u64;
+
+    /// The names of those that are not what [`SharedRegisters::fill_system`] left in them last.
+    fn system_differences(&self) -> Vec<&'static str>;
 }

@@ -199,6 +199,15 @@ impl Host for ScenarioHost {
         }
     }
 
+    fn poll_elsewhere(&self) -> Option<Registers> {
+        self.elsewhere.1.recv_timeout(Duration::from_millis(1)).ok()
+    }
+
+    /// PEs have no caches of protection, so one is as good as all.
+    fn probe(&self, pa: u64) -> Vec<Option<u64>> {
+        vec![self.pe.borrow().read(pa).ok()]
+    }
+
     fn has_own_monitor(&self) -> bool {
         self.kind.own_monitor
     }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use xtask::qemu::{self, Qemu};
 use xtask::workspace::Workspace;
 use xtask::{Error, child, setup};
 
-use super::{Case, Depth, reset, rest, stacks};
+use super::{Case, Depth, Verdict, reset, rest, stacks};
 
 /// A boot takes a second or two; this is for a busy computer.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -22,7 +22,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 const SCENARIOS_LIMIT: Duration = Duration::from_secs(400);
 /// Where the payload looks for the end of memory.
 const MEMORY_END: u64 = 0x6300_0000;
-/// Where the scenario runner looks what is special about the firmware.
+/// Where the scenario runner looks what is special about the firmware and, from the second word on, for the name of the
+/// only scenario to be run.
 const SETTINGS: u64 = 0x5000_0000;
 /// In the word there: it has no identity.
 const NO_IDENTITY: u64 = 1 << 0;
@@ -35,7 +36,7 @@ const MEMORY_START: u64 = 0x4000_0000;
 
 /// A raw payload above the firmware, in machines of many shapes.
 pub(crate) fn firmware(workspace: &Workspace, depth: Depth) -> Vec<Case> {
-    let bench = match Bench::new(workspace) {
+    let bench = match Bench::set_up(workspace) {
         Ok(bench) => bench,
         Err(error) => return vec![Case::broken("prepare the machine", &error)],
     };
@@ -44,7 +45,7 @@ pub(crate) fn firmware(workspace: &Workspace, depth: Depth) -> Vec<Case> {
         Depth::All => &[(1, 1), (2, 2), (3, 3), (4, 4), (5, 1), (8, 8)],
     };
     let boot = |&(cpus, gigabytes): &(u64, u64)| {
-        let result = bench.boot(cpus, gigabytes << 30);
+        let result = bench.boot(cpus, gigabytes << 30, LIMIT);
         Case::new(
             format!("payload with {cpus} CPUs and {gigabytes} GiB"),
             result,
@@ -70,18 +71,14 @@ pub(crate) fn firmware(workspace: &Workspace, depth: Depth) -> Vec<Case> {
 /// The scenarios on the emulated machine, as a payload in place of the hypervisor; then those that need firmware without
 /// an identity, on such firmware; then once more above the strict monitor, which a change does without.
 pub(crate) fn scenarios(workspace: &Workspace, depth: Depth) -> Vec<Case> {
-    let bench = match Bench::new(workspace) {
+    let bench = match Bench::set_up(workspace) {
         Ok(bench) => bench,
         Err(error) => return vec![Case::broken("prepare the machine", &error)],
     };
     let run = |settings: u64, prepare: &dyn Fn() -> Result<(), Error>| {
-        let mut command = bench.machine(2, 1 << 30);
-        let finished = prepare().and_then(|()| {
-            load_runner(workspace, &mut command, settings);
-            child::run(&mut command, Some(SCENARIOS_LIMIT), |_| {})
-        });
+        let finished = prepare().and_then(|()| bench.run_scenarios(settings, "", SCENARIOS_LIMIT));
         match finished {
-            Ok(finished) => tell_scenarios(&finished.all),
+            Ok(output) => tell_scenarios(&output),
             Err(error) => vec![Case::broken("run the scenarios", &error)],
         }
     };
@@ -90,7 +87,7 @@ pub(crate) fn scenarios(workspace: &Workspace, depth: Depth) -> Vec<Case> {
     if depth == Depth::Change {
         return cases;
     }
-    let strict = run(OTHER_MONITOR, &|| bench.install(workspace, STRICT_FIRMWARE));
+    let strict = run(OTHER_MONITOR, &|| bench.install(STRICT_FIRMWARE));
     cases.extend(strict.into_iter().map(|case| Case {
         name: format!("{}, above the strict monitor", case.name),
         ..case
@@ -138,29 +135,37 @@ fn tell_scenarios(output: &str) -> Vec<Case> {
     cases
 }
 
-struct Bench {
+/// A machine with the images of a workspace.
+pub(crate) struct Bench {
     qemu: Qemu,
     folder: PathBuf,
-    payload: PathBuf,
+    images: PathBuf,
 }
 
 impl Bench {
-    fn new(workspace: &Workspace) -> Result<Self, Error> {
-        let folder = workspace.target().join("boots");
-        let qemu = setup::qemu(workspace, &Lines)?;
+    fn set_up(workspace: &Workspace) -> Result<Self, Error> {
+        Self::new(setup::qemu(workspace, &Lines)?, workspace)
+    }
+
+    /// With the firmware that is built now.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it cannot be copied.
+    pub(crate) fn new(qemu: Qemu, workspace: &Workspace) -> Result<Self, Error> {
         let bench = Self {
             qemu,
-            payload: workspace.images().join(PAYLOAD.file),
-            folder,
+            folder: workspace.target().join("boots"),
+            images: workspace.images(),
         };
-        bench.install(workspace, FIRMWARE)?;
+        bench.install(FIRMWARE)?;
         Ok(bench)
     }
 
     /// Puts firmware into the flash.
-    fn install(&self, workspace: &Workspace, firmware: &str) -> Result<(), Error> {
+    fn install(&self, firmware: &str) -> Result<(), Error> {
         let flash = self.flash();
-        let image = workspace.images().join(firmware);
+        let image = self.images.join(firmware);
         if !image.exists() {
             let advice = "build the images first: cargo xtask images";
             return Err(Error::new(format!("there is no {}", image.display())).advise(advice));
@@ -174,6 +179,38 @@ impl Bench {
                     .set_len(FLASH_SIZE)
             })
             .map_err(|error| Error::io("write", &flash, &error))
+    }
+
+    /// Runs the scenario of this name, or all if it is empty: what the runner printed.
+    fn run_scenarios(&self, settings: u64, name: &str, limit: Duration) -> Result<String, Error> {
+        let page = self.folder.join("settings");
+        let mut content = settings.to_le_bytes().to_vec();
+        content.extend_from_slice(name.as_bytes());
+        content.resize(4096, 0);
+        fs::write(&page, content).map_err(|error| Error::io("write", &page, &error))?;
+        let mut command = self.machine(2, 1 << 30);
+        qemu::load(&mut command, &page, SETTINGS);
+        let runner = self.images.join(SCENARIO_RUNNER.file);
+        qemu::load(&mut command, &runner, qemu::PAYLOAD);
+        Ok(child::run(&mut command, Some(limit), |_| {})?.all)
+    }
+
+    /// Runs the scenario of this name, or all if it is empty. What went wrong, a line each.
+    pub(crate) fn scenario(&self, name: &str, limit: Duration) -> Result<(), String> {
+        let cases = match self.run_scenarios(0, name, limit) {
+            Ok(output) => tell_scenarios(&output),
+            Err(error) => vec![Case::broken("run", &error)],
+        };
+        let wrong = cases.into_iter().filter_map(|case| match case.verdict {
+            Verdict::Failed(why) => Some(format!("{}: {why}", case.name)),
+            Verdict::Passed | Verdict::Skipped(_) => None,
+        });
+        let wrong: Vec<_> = wrong.collect();
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(wrong.join("\n"))
+        }
     }
 
     fn flash(&self) -> PathBuf {
@@ -199,7 +236,7 @@ impl Bench {
     /// A machine of this shape with the payload, which turns on all other CPUs, or `some` and then stays.
     fn payload(&self, cpus: u64, memory: u64, some: Option<u64>) -> Command {
         let mut command = self.machine(cpus, memory);
-        qemu::load(&mut command, Path::new(&self.payload), qemu::PAYLOAD);
+        qemu::load(&mut command, &self.images.join(PAYLOAD.file), qemu::PAYLOAD);
         let words = [MEMORY_START + memory, some.unwrap_or(0)];
         for (address, word) in (MEMORY_END..).step_by(8).zip(words) {
             let word = format!("loader,addr={address:#x},data={word:#x},data-len=8");
@@ -276,9 +313,9 @@ impl Bench {
     }
 
     /// Boots the payload in a machine of this shape and looks at what it says.
-    fn boot(&self, cpus: u64, memory: u64) -> Result<(), String> {
+    pub(crate) fn boot(&self, cpus: u64, memory: u64, limit: Duration) -> Result<(), String> {
         let mut command = self.payload(cpus, memory, None);
-        let finished = child::run(&mut command, Some(LIMIT), |_| {});
+        let finished = child::run(&mut command, Some(limit), |_| {});
         let finished = finished.map_err(|error| {
             format!("{error}: {}", error.details().unwrap_or("it said nothing"))
         })?;
@@ -313,7 +350,6 @@ fn without_identity(flash: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Verdict;
     use super::*;
 
     #[test]

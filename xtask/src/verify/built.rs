@@ -10,6 +10,7 @@ use xtask::workspace::Workspace;
 use xtask::{Error, Progress};
 
 use super::{Case, Depth};
+use crate::mutants;
 
 /// Builds everything that the later suites boot, and looks at it.
 pub(crate) fn images(workspace: &Workspace, _depth: Depth) -> Vec<Case> {
@@ -36,6 +37,11 @@ pub(crate) fn images(workspace: &Workspace, _depth: Depth) -> Vec<Case> {
         Case::new("build", Ok(())),
         Case::new("nothing to do", again),
         Case::new("firmware table", firmware_table(workspace)),
+        match mutants::broken_sequences(workspace, &toolchain) {
+            Ok(lines) if lines.is_empty() => Case::new("sequences of instructions", Ok(())),
+            Ok(lines) => Case::new("sequences of instructions", Err(lines.join("\n"))),
+            Err(error) => Case::broken("sequences of instructions", &error),
+        },
     ]
 }
 

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every check of the project, in suites.
 
-mod boots;
+pub(crate) mod boots;
 mod built;
 mod compilers;
 mod debugger;

@@ -1,6 +1,7 @@
 //! What the demonstration program needs from the vCPU that it runs on.
 
 use crate::Conduit;
+use crate::puppet::Access;
 
 /// One vCPU of a realm as the program on it sees it: memory by intermediate physical address (stage 1 is an identity
 /// map), the virtual timer, and the interrupts that the GIC's CPU interface signals.
@@ -74,6 +75,36 @@ pub trait GuestPe: Conduit {
     /// Number of these registers that are not what [`fill_registers`](Self::fill_registers) left in them.
     fn register_differences(&self, seed: u64) -> Option<u64> {
         let _ = seed;
+        None
+    }
+
+    /// Uses the doubleword at `ipa` for ever.
+    fn use_memory(&self, access: Access, ipa: u64) -> ! {
+        loop {
+            match access {
+                Access::Read | Access::Walk => drop(self.read(ipa)),
+                Access::Write => self.write(ipa, 0),
+                Access::Execute => drop(self.counter()),
+            }
+        }
+    }
+
+    /// Where the code of [`use_memory`](Self::use_memory) is, and the last table of stage 1 for `ipa`; `None` where vCPUs are
+    /// simulated without either.
+    fn places(&self, ipa: u64) -> Option<[u64; 2]> {
+        let _ = ipa;
+        None
+    }
+
+    /// Fills the system registers that the program does not need. Returns how many hold something that another seed would not
+    /// have left; `None` where vCPUs are simulated without them.
+    fn fill_system(&self, seed: u64) -> Option<u64> {
+        let _ = seed;
+        None
+    }
+
+    /// The registers that are not what [`fill_system`](Self::fill_system) left in them last, a bit for each.
+    fn system_differences(&self) -> Option<u64> {
         None
     }
 

@@ -2,11 +2,14 @@
 //! gets to know.
 
 mod attestation;
+mod canaries;
 mod counters;
 mod exits;
 mod features;
 mod interrupts;
 mod kvm;
+mod leftovers;
+mod meanwhile;
 mod points;
 mod psci;
 mod records;
@@ -85,6 +88,9 @@ pub(crate) fn all() -> impl Iterator<Item = Story> {
         records::STORIES,
         features::STORIES,
         running::STORIES,
+        meanwhile::STORIES,
+        leftovers::STORIES,
+        canaries::STORIES,
         vectors::STORIES,
         counters::STORIES,
         points::STORIES,

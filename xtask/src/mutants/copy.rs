@@ -1,0 +1,217 @@
+//! The copy of the sources that mutations are made in, with build products of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use xtask::images::{self, Image};
+use xtask::toolchain::Toolchain;
+use xtask::workspace::Workspace;
+use xtask::{Error, Progress};
+
+use super::inventory::Row;
+
+/// What a build reads, relative to the workspace.
+const COPIED: [&str; 9] = [
+    ".cargo",
+    "Cargo.lock",
+    "Cargo.toml",
+    "crates",
+    "hardware",
+    "images",
+    "machine",
+    "suzerain",
+    "verification",
+];
+/// Also copied, since it is a member, but no mutation's outcome depends on it.
+const MEMBER_ONLY: &str = "xtask";
+/// The profile of the images, and what becomes of it: a copy is built again for each row.
+/// Routines in assembly code are local to their unit, so there is one unit for each crate.
+const PROFILE: [(&str, &str); 2] = [
+    ("opt-level = 3\n", "opt-level = 1\n"),
+    ("lto = \"fat\"\n", "lto = \"off\"\nincremental = true\n"),
+];
+/// The heading that [`PROFILE`] is found below.
+const PROFILE_HEADING: &str = "[profile.image]\n";
+
+/// The copy.
+pub(crate) struct Copy {
+    pub(crate) workspace: Workspace,
+    /// Every source as it is without a mutation, by its path.
+    sources: BTreeMap<PathBuf, Vec<u8>>,
+    /// A digest of them.
+    pub(crate) digest: String,
+    /// The source that a mutation has changed.
+    changed: Option<PathBuf>,
+}
+
+impl Copy {
+    /// Makes or refreshes the copy.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or written.
+    pub(crate) fn make(of: &Workspace) -> Result<Self, Error> {
+        let folder = of.target().join("mutants");
+        let root = folder.join("sources");
+        let mut sources = BTreeMap::new();
+        for place in COPIED.into_iter().chain([MEMBER_ONLY]) {
+            read(of.root(), Path::new(place), &mut sources)?;
+        }
+        quicken(&mut sources)?;
+        let mut digest = Sha256::new();
+        for (path, content) in &sources {
+            // The inventory itself is no input of a build; each row counts for itself.
+            if path.starts_with(MEMBER_ONLY)
+                || path.starts_with("verification/mutants/hardware")
+                || path.starts_with("verification/mutants/crates")
+            {
+                continue;
+            }
+            digest.update(path.to_string_lossy().as_bytes());
+            digest.update((content.len() as u64).to_le_bytes());
+            digest.update(content);
+        }
+        let digest: String = digest
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let mut present = BTreeMap::new();
+        if root.is_dir() {
+            read(&root, Path::new(""), &mut present)?;
+        }
+        for path in present.keys().filter(|path| !sources.contains_key(*path)) {
+            let path = root.join(path);
+            fs::remove_file(&path).map_err(|error| Error::io("remove", &path, &error))?;
+        }
+        for (path, content) in &sources {
+            if present.get(path) != Some(content) {
+                write(&root.join(path), content)?;
+            }
+        }
+        Ok(Self {
+            workspace: Workspace::with_target(&root, &folder.join("target")),
+            sources,
+            digest,
+            changed: None,
+        })
+    }
+
+    /// Takes the last mutation back, and makes that of `row`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the mutation does not apply, or a file cannot be written.
+    pub(crate) fn apply(&mut self, row: Option<&Row>) -> Result<(), Error> {
+        let next = row
+            .map(|row| {
+                let path = PathBuf::from(&row.file);
+                let source = self
+                    .sources
+                    .get(&path)
+                    .map(Vec::as_slice)
+                    .unwrap_or_default();
+                let source = String::from_utf8_lossy(source);
+                Ok::<_, Error>((path, row.mutate(&source)?))
+            })
+            .transpose()?;
+        let next_path = next.as_ref().map(|(path, _)| path.clone());
+        if let Some(path) = self
+            .changed
+            .take()
+            .filter(|path| Some(path) != next_path.as_ref())
+        {
+            write(&self.workspace.root().join(&path), &self.sources[&path])?;
+        }
+        if let Some((path, content)) = next {
+            write(&self.workspace.root().join(&path), content.as_bytes())?;
+            self.changed = Some(path);
+        }
+        Ok(())
+    }
+
+    /// Builds the programs that tests put in the place of a hypervisor and of a realm. Not with a mutation in place: it
+    /// would be in them as well.
+    ///
+    /// # Errors
+    ///
+    /// When one does not compile.
+    pub(crate) fn build_tests(&self, toolchain: &Toolchain) -> Result<(), Error> {
+        self.build(
+            toolchain,
+            &[images::PAYLOAD, images::PUPPET, images::SCENARIO_RUNNER],
+        )
+    }
+
+    /// Builds the firmware as it is now.
+    ///
+    /// # Errors
+    ///
+    /// When it does not compile.
+    pub(crate) fn build_firmware(&self, toolchain: &Toolchain) -> Result<(), Error> {
+        self.build(toolchain, &[images::ROOT_MONITOR, images::REALM_MONITOR])
+    }
+
+    fn build(&self, toolchain: &Toolchain, images: &[Image]) -> Result<(), Error> {
+        images::build(&self.workspace, toolchain, images, &Quiet)
+    }
+}
+
+/// Makes builds of the images quick rather than the images.
+fn quicken(sources: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<(), Error> {
+    let manifest = sources
+        .get_mut(Path::new("Cargo.toml"))
+        .ok_or_else(|| Error::new("there is no Cargo.toml"))?;
+    let text = String::from_utf8_lossy(manifest).into_owned();
+    let start = text.find(PROFILE_HEADING);
+    let start = start.ok_or_else(|| Error::new("Cargo.toml has no profile of the images"))?;
+    let (before, profile) = text.split_at(start);
+    let mut profile = profile.to_owned();
+    for (usual, quick) in PROFILE {
+        if !profile.contains(usual) {
+            return Err(Error::new(format!(
+                "the images' profile does not say {usual:?}"
+            )));
+        }
+        profile = profile.replacen(usual, quick, 1);
+    }
+    *manifest = (before.to_owned() + &profile).into_bytes();
+    Ok(())
+}
+
+/// Adds `place` below `root`, a file or a folder with everything in it.
+fn read(root: &Path, place: &Path, into: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<(), Error> {
+    let path = root.join(place);
+    let unread = |error| Error::io("read", &path, &error);
+    if !path.is_dir() {
+        if path.exists() {
+            into.insert(place.to_path_buf(), fs::read(&path).map_err(unread)?);
+        }
+        return Ok(());
+    }
+    for entry in fs::read_dir(&path).map_err(unread)? {
+        let name = entry.map_err(unread)?.file_name();
+        if name != "target" {
+            read(root, &place.join(name), into)?;
+        }
+    }
+    Ok(())
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, content))
+        .map_err(|error| Error::io("write", path, &error))
+}
+
+/// Says nothing.
+struct Quiet;
+
+impl Progress for Quiet {
+    fn step(&self, _what: &str) {}
+    fn note(&self, _line: &str) {}
+    fn detail(&self, _line: &str) {}
+}

@@ -1,0 +1,140 @@
+//! What is known from earlier runs, so that a run that was stopped goes on where it was.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use xtask::Error;
+use xtask::workspace::Workspace;
+
+use super::inventory::{Row, Test};
+
+/// What became of a mutation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// Its own test failed.
+    Caught,
+    /// Its own test passed, another one failed.
+    CaughtBy(String),
+    /// Everything passed.
+    Missed,
+}
+
+impl Outcome {
+    /// For machines: which test failed.
+    pub(crate) fn caught_by(&self) -> Option<&str> {
+        match self {
+            Self::Caught => Some("its test"),
+            Self::CaughtBy(other) => Some(other),
+            Self::Missed => None,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Caught => f.write_str("caught"),
+            Self::CaughtBy(other) => write!(f, "caught by {other}, not by its own test"),
+            Self::Missed => f.write_str("MISSED"),
+        }
+    }
+}
+
+/// The state file: everything in it is about the same sources.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Known {
+    /// The sources.
+    digest: String,
+    /// Milliseconds that a test took without a mutation.
+    controls: BTreeMap<String, u64>,
+    /// By the rows' identities.
+    outcomes: BTreeMap<String, Outcome>,
+}
+
+/// What is known, and where it is kept.
+#[derive(Debug)]
+pub(crate) struct State {
+    path: PathBuf,
+    known: Known,
+}
+
+impl State {
+    /// What is known of these sources.
+    ///
+    /// # Errors
+    ///
+    /// When there is a state file that cannot be read.
+    pub(crate) fn read(workspace: &Workspace, digest: &str) -> Result<Self, Error> {
+        let path = workspace.target().join("mutants/state.json");
+        let known = match fs::read(&path) {
+            // A file of another version is as good as none.
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+            Err(_) if !path.exists() => Known::default(),
+            Err(error) => return Err(Error::io("read", &path, &error)),
+        };
+        Ok(Self::of(path, known, digest))
+    }
+
+    fn of(path: PathBuf, known: Known, digest: &str) -> Self {
+        let known = if known.digest == digest {
+            known
+        } else {
+            Known {
+                digest: digest.to_owned(),
+                ..Known::default()
+            }
+        };
+        Self { path, known }
+    }
+
+    pub(crate) fn outcome(&self, row: &Row) -> Option<&Outcome> {
+        self.known.outcomes.get(&row.identity())
+    }
+
+    pub(crate) fn set_outcome(&mut self, row: &Row, outcome: Outcome) -> Result<(), Error> {
+        self.known.outcomes.insert(row.identity(), outcome);
+        self.write()
+    }
+
+    /// How long a test took without a mutation, if it passed.
+    pub(crate) fn control(&self, test: &Test) -> Option<Duration> {
+        let known = self.known.controls.get(&test.to_string());
+        known.map(|&milliseconds| Duration::from_millis(milliseconds))
+    }
+
+    pub(crate) fn set_control(&mut self, test: &Test, took: Duration) -> Result<(), Error> {
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.known.controls.insert(test.to_string(), milliseconds);
+        self.write()
+    }
+
+    /// Written beside its place and moved there: a run that is stopped leaves a whole file.
+    fn write(&self) -> Result<(), Error> {
+        let partial = self.path.with_extension("partial");
+        let text = serde_json::to_vec_pretty(&self.known).unwrap_or_default();
+        fs::write(&partial, text)
+            .and_then(|()| fs::rename(&partial, &self.path))
+            .map_err(|error| Error::io("write", &self.path, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_other_sources_does_not_count() {
+        let known = || Known {
+            digest: "a".to_owned(),
+            controls: [("firmware 2".to_owned(), 10)].into(),
+            outcomes: BTreeMap::new(),
+        };
+        let state = |digest| State::of(PathBuf::new(), known(), digest);
+        assert!(state("a").control(&Test::Firmware(2)).is_some());
+        assert!(state("b").control(&Test::Firmware(2)).is_none());
+    }
+}
