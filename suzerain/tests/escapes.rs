@@ -82,7 +82,7 @@ fn keep(mut stream: UnixStream) {
 
 fn send(stream: &mut UnixStream, kind: Kind, payload: &[u8]) {
     let mut bytes = Vec::new();
-    frame::write(kind, 1, 0, payload, &mut bytes);
+    frame::write(kind, 1, 0, payload, &mut bytes).expect("it is short enough");
     // The command may have gone.
     let _ = stream.write_all(&bytes);
 }

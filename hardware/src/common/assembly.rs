@@ -59,7 +59,7 @@ macro_rules! routines {
         ///
         /// None is needed of a fake.
         $vis unsafe fn $name($($argument: $type),*) $($result)* {
-            $crate::common::fake::$fake(stringify!($name), &[$($argument as u64),*]) $($end)?
+            $crate::common::fake::$fake(stringify!($name), &[$($argument as usize as u64),*]) $($end)?
         }
     };
 }
@@ -89,13 +89,13 @@ macro_rules! operation {
         #[cfg(target_os = "none")]
         core::arch::asm!($text, options(nostack, preserves_flags));
         #[cfg(not(target_os = "none"))]
-        $crate::common::fake::instruction($text);
+        $crate::common::fake::maintain($text, None, (file!(), line!()));
     }};
     ($text:literal, $operand:expr) => {{
         #[cfg(target_os = "none")]
         core::arch::asm!(concat!($text, ", {}"), in(reg) $operand, options(nostack, preserves_flags));
         #[cfg(not(target_os = "none"))]
-        $crate::common::fake::operation($text, $operand as u64);
+        $crate::common::fake::maintain($text, Some($operand as u64), (file!(), line!()));
     }};
 }
 pub(crate) use operation;

@@ -1,15 +1,22 @@
 //! Barriers and hints: instructions without an operand, all of them safe to execute anywhere.
 
-use crate::common::assembly::operation;
-
 macro_rules! instruction {
     ($(#[$doc:meta])* $name:ident, $text:literal) => {
         $(#[$doc])*
+        #[cfg(target_os = "none")]
         #[inline(always)]
         pub fn $name() {
             // SAFETY: a barrier or hint changes no register and no memory; as it is not marked `nomem`, the compiler
             // keeps its place among memory accesses too.
-            unsafe { operation!($text) }
+            unsafe { core::arch::asm!($text, options(nostack, preserves_flags)) }
+        }
+
+        $(#[$doc])*
+        #[cfg(not(target_os = "none"))]
+        #[track_caller]
+        pub fn $name() {
+            let place = core::panic::Location::caller();
+            crate::common::fake::instruction($text, (place.file(), place.line()));
         }
     };
 }

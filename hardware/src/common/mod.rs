@@ -17,6 +17,8 @@ pub mod panic;
 pub mod per_pe;
 #[cfg(any(feature = "host", feature = "guest"))]
 pub mod points;
+#[cfg(test)]
+pub(crate) mod sequences;
 #[cfg(any(feature = "rmm", feature = "host", feature = "guest"))]
 pub mod simd;
 pub mod smc;

@@ -152,7 +152,7 @@ fn stop_forwarding() {
 }
 
 /// Waits for an interrupt of any world.
-fn standby() {
+pub(super) fn standby() {
     let scr = read_sysreg!("scr_el3");
     // SAFETY: interrupts are masked at EL3, so they end the wait and are taken only after the return below, one of EL3 too.
     unsafe { write_sysreg!("scr_el3", scr | SCR_INTERRUPTS) };

@@ -11,6 +11,7 @@ mod context;
 mod entry;
 mod gic;
 mod handler;
+#[cfg(target_os = "none")]
 mod heap;
 mod interrupt;
 mod job;
@@ -20,6 +21,8 @@ mod mmu;
 mod power;
 mod protection;
 mod remains;
+#[cfg(test)]
+mod sequences;
 mod switch;
 
 pub use layout::{MAX_PES, ROOT_MEMORY};

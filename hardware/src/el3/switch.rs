@@ -179,25 +179,37 @@ pub(super) fn assert_supported() {
 ///
 /// If one does: a world could then see or change what belongs to the other.
 pub(super) fn assert_stateless() {
-    macro_rules! assert_fixed {
-        ($($name:literal),*) => {$(
-            let before = read_sysreg!($name);
-            // SAFETY: EL2 does not run yet; the register gets its value back.
-            unsafe { write_sysreg!($name, !before) };
-            isb();
-            let after = read_sysreg!($name);
-            // SAFETY: as above.
-            unsafe { write_sysreg!($name, before) };
-            assert!(before == after, concat!($name, " holds state that the world switch does not keep"));
-        )*};
+    type Register = (&'static str, fn() -> u64, fn(u64));
+    macro_rules! registers {
+        ($($name:literal),*) => {
+            [$((
+                $name,
+                || read_sysreg!($name),
+                |value| {
+                    // SAFETY: EL2 does not run yet; the register gets its value back.
+                    unsafe { write_sysreg!($name, value) }
+                },
+            )),*]
+        };
     }
-    assert_fixed!(
+    let registers: [Register; 5] = registers!(
         "actlr_el2",
         "afsr0_el2",
         "afsr1_el2",
         "amair_el2",
         "hacr_el2"
     );
+    for (name, read, write) in registers {
+        let before = read();
+        write(!before);
+        isb();
+        let after = read();
+        write(before);
+        assert!(
+            before == after,
+            "{name} holds state that the world switch does not keep"
+        );
+    }
     assert!(
         read_sysreg!("s3_4_c12_c9_5") & 0xF == 0xF,
         "ICC_SRE_EL2 can be turned off"

@@ -6,6 +6,8 @@ pub mod entry;
 mod features;
 mod panic;
 mod puppet;
+#[cfg(test)]
+mod sequences;
 mod start;
 mod system;
 mod translation;

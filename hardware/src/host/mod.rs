@@ -22,6 +22,8 @@ mod pe;
 mod points;
 mod power;
 mod probe;
+#[cfg(test)]
+mod sequences;
 mod simd;
 mod start;
 mod streaming;

@@ -134,7 +134,7 @@ fn fail(code: i64) -> ! {
 }
 
 /// The EL2 registers of a PE that stay as they are: for a realm, everything optional trapped or off.
-fn configure(optional: Optional, counters: u64) {
+pub(super) fn configure(optional: Optional, counters: u64) {
     let midr = read_sysreg!("midr_el1");
     // SAFETY: traps and offsets for lower exception levels only.
     unsafe {

@@ -29,6 +29,8 @@ pub mod non_secure;
 pub mod pe;
 pub mod per_pe;
 pub mod pmu;
+#[cfg(test)]
+mod sequences;
 pub mod simd;
 pub mod smc;
 pub mod tlb;

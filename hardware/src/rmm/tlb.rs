@@ -97,7 +97,3 @@ pub fn invalidate(scope: TlbScope) {
         TlbScope::Vmid(vmid) => with_vmid(vmid, everything),
     }
 }
-
-#[cfg(test)]
-#[path = "tlb_tests.rs"]
-mod tests;

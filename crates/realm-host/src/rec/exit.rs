@@ -334,7 +334,8 @@ impl<'s, T: SmcTransport, M: PageSupply> RipasChange<'s, T, M> {
     /// As for [`RipasChange::apply`].
     pub fn apply_until(self, top: Ipa) -> Result<Changed, (Ipa, Error)> {
         let top = top.granule().get().min(self.top);
-        self.carry_out(top, Core::change_ripas)
+        let value = self.value;
+        self.carry_out(|core, rec, base| core.change_ripas(rec, base, top, value))
     }
 
     /// Carries the first piece of the change out: some hundred calls of the RMM at most, whatever the size of the range. The realm
@@ -344,27 +345,20 @@ impl<'s, T: SmcTransport, M: PageSupply> RipasChange<'s, T, M> {
     ///
     /// As for [`RipasChange::apply`].
     pub fn apply_piece(self) -> Result<Changed, (Ipa, Error)> {
-        let top = self.top;
-        self.carry_out(top, Core::change_ripas_piece)
+        let (top, value) = (self.top, self.value);
+        self.carry_out(|core, rec, base| core.change_ripas_piece(rec, base, top, value))
     }
 
     fn carry_out(
         self,
-        top: u64,
-        change: fn(
-            &Core<'s, T, M>,
-            GranuleAddress,
-            u64,
-            u64,
-            Ripas,
-        ) -> Result<Changed, (Ipa, Error)>,
+        change: impl FnOnce(&Core<'s, T, M>, GranuleAddress, u64) -> Result<Changed, (Ipa, Error)>,
     ) -> Result<Changed, (Ipa, Error)> {
         let absent = Error::Usage {
             what: "there is no REC with index",
             value: self.vcpu.config().index,
         };
         let rec = self.vcpu.granule().ok_or((Ipa::new(self.base), absent))?;
-        let changed = change(self.core, rec, self.base, top, self.value)?;
+        let changed = change(self.core, rec, self.base)?;
         if changed.blocked {
             self.state.flags = enter_flags::RIPAS_REJECT;
         }

@@ -5,8 +5,10 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use super::*;
+use super::super::entry::HCR_MONITOR;
+use super::super::tlb::invalidate;
 use crate::common::fake;
+use realm_monitor::platform::TlbScope;
 
 const VMID: u16 = 0x51;
 const IPA: u64 = 0x8765_4000;
