@@ -44,7 +44,7 @@ fn stack() -> Stack {
 }
 
 /// Runs `job` while interrupts of all worlds are taken to EL3. They stay pending: whoever they are for takes them when it runs.
-fn with_interrupts<R>(job: impl FnOnce() -> R) -> R {
+pub(super) fn with_interrupts<R>(job: impl FnOnce() -> R) -> R {
     let scr = read_sysreg!("scr_el3");
     // SAFETY: interrupts are masked at EL3 but in the job, and the vectors know what to do then.
     unsafe { write_sysreg!("scr_el3", scr | SCR_INTERRUPTS) };

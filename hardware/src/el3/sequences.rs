@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::context::Context;
 use super::layout::{OwnBlock, SECURE_GPIO, SECURE_RAM};
-use super::{gic, handler, mmu, power, protection, remains, switch};
+use super::{gic, handler, job, mmu, power, protection, remains, switch};
 use crate::common::fake;
 use crate::common::sequences::{assert_followed, between};
 
@@ -286,4 +286,15 @@ fn the_mark_of_realms_is_in_memory_before_there_are_any_and_goes_after_the_wipe(
     fake::set_symbol("__free_start", SECURE_RAM.base);
     assert!(remains::wipe().is_err());
     assert_eq!(fake::effects(), ["dsb sy", "dsb sy"]);
+}
+
+#[test]
+fn a_signature_is_open_to_the_interrupts_of_all_worlds() {
+    fake::reset();
+    fake::set("scr_el3", 0x100);
+    job::with_interrupts(|| ());
+    assert_eq!(
+        fake::effects(),
+        ["msr scr_el3, 0x106", "isb", "msr scr_el3, 0x100", "isb"]
+    );
 }

@@ -73,9 +73,7 @@ pub(super) fn start() {
 ///
 /// If the range has more ends inside of larger blocks than there are tables, or lies beyond 48 bits.
 pub(super) fn map_memory(range: Range<u64>) {
-    MAP.add(&mut USED.lock(), range, DATA);
-    barrier::dsb_ish();
-    barrier::isb();
+    map(range, DATA);
 }
 
 /// Maps registers of devices outside of [`DEVICES`].
@@ -84,7 +82,11 @@ pub(super) fn map_memory(range: Range<u64>) {
 ///
 /// As [`map_memory`].
 pub(super) fn map_registers(range: Range<u64>) {
-    MAP.add(&mut USED.lock(), range, REGISTERS);
+    map(range, REGISTERS);
+}
+
+fn map(range: Range<u64>, attributes: u64) {
+    MAP.add(&mut USED.lock(), range, attributes);
     barrier::dsb_ish();
     barrier::isb();
 }

@@ -118,7 +118,8 @@ fn sources(workspace: &Workspace) -> Result<Vec<(String, String)>, Error> {
             let text = fs::read_to_string(&place).map_err(unread)?;
             let file = place.strip_prefix(workspace.root()).unwrap_or(&place);
             let file = file.display().to_string();
-            if !NAMES_ONLY.contains(&file.as_str()) && !file.ends_with("tests.rs") {
+            let is_test = file.ends_with("tests.rs") || file.contains("/sequences");
+            if !NAMES_ONLY.contains(&file.as_str()) && !is_test {
                 found.push((file, text));
             }
         }
