@@ -12,6 +12,7 @@ pub mod firmware;
 pub mod images;
 pub mod layering;
 pub mod progress;
+pub mod promises;
 pub mod qemu;
 pub mod raw;
 pub mod setup;

@@ -5,12 +5,33 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
+/// Every folder with sources of the workspace.
+pub const FOLDERS: [&str; 7] = [
+    "crates",
+    "hardware",
+    "images",
+    "machine",
+    "suzerain",
+    "verification",
+    "xtask",
+];
+
 /// Every Rust file below `place`, which is a folder or a file, with its [`code`], in the order of their paths.
 ///
 /// # Errors
 ///
 /// When a folder or a file cannot be read.
 pub fn files(place: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
+    let texts = texts(place)?.into_iter();
+    Ok(texts.map(|(path, text)| (path, code(&text))).collect())
+}
+
+/// Every Rust file below `place` as it is, in the order of their paths.
+///
+/// # Errors
+///
+/// As [`files`].
+pub fn texts(place: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
     let mut found = Vec::new();
     let mut places = vec![place.to_path_buf()];
     while let Some(place) = places.pop() {
@@ -21,7 +42,7 @@ pub fn files(place: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
             }
         } else if place.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&place).map_err(unread)?;
-            found.push((place, code(&text)));
+            found.push((place, text));
         }
     }
     found.sort();

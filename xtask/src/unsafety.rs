@@ -9,17 +9,6 @@ use crate::{Error, source};
 ///
 /// `machine` is safe as a whole at this time; a file of it that must be unsafe is added here with its reason.
 const ALLOWED: [&str; 2] = ["hardware", "images"];
-/// Every folder with sources of the workspace.
-const FOLDERS: [&str; 7] = [
-    "crates",
-    "hardware",
-    "images",
-    "machine",
-    "suzerain",
-    "verification",
-    "xtask",
-];
-
 /// Every place outside the allowed folders that has unsafe code, as `file:line`.
 ///
 /// # Errors
@@ -27,7 +16,7 @@ const FOLDERS: [&str; 7] = [
 /// When a source file cannot be read.
 pub fn misplaced(workspace: &Workspace) -> Result<Vec<String>, Error> {
     let mut places = Vec::new();
-    for folder in FOLDERS {
+    for folder in source::FOLDERS {
         for (path, code) in source::files(&workspace.root().join(folder))? {
             let relative = path.strip_prefix(workspace.root()).unwrap_or(&path);
             if !ALLOWED

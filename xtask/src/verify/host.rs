@@ -4,7 +4,7 @@ use std::env;
 use std::process::Command;
 
 use xtask::workspace::Workspace;
-use xtask::{Error, child, layering, unsafety};
+use xtask::{Error, child, layering, promises, unsafety};
 
 use super::{Case, Depth};
 
@@ -27,6 +27,10 @@ pub(crate) fn layering(workspace: &Workspace, _depth: Depth) -> Vec<Case> {
         verdict(
             "unsafe code says why it is sound",
             unsafety::unexplained(workspace),
+        ),
+        verdict(
+            "tests that SECURITY.md names are there",
+            promises::unkept(workspace),
         ),
     ]
 }

@@ -64,7 +64,7 @@ impl Frame {
     ///
     /// # Errors
     ///
-    /// As [`write`].
+    /// As [`write()`].
     pub fn write(&self, to: &mut Vec<u8>) -> Result<(), TooLong> {
         write(self.kind, self.realm, self.stream, &self.payload, to)
     }
