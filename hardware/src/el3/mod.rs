@@ -1,7 +1,7 @@
 //! The root monitor's machine: EL3 of QEMU's `virt` machine with the Realm Management Extension.
 //!
-//! The image starts at PA 0 in flash, copies itself to secure RAM and runs there. [`boot::start`] is what the image's
-//! `main` calls on the primary PE; everything after that happens in exceptions from the worlds below.
+//! The image starts at PA 0 in flash, copies itself to secure RAM and runs there. The image's `main` gets a [`boot::Primary`] on
+//! the primary PE; everything after that happens in exceptions from the worlds below.
 
 extern crate alloc;
 

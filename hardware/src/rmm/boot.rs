@@ -1,6 +1,6 @@
 //! Cold boot, warm boot and the service loop of a PE.
 //!
-//! Cold boot has two halves. Before translation is on, [`rmm_cold_boot`] checks what EL3 passed, in the order of the
+//! Cold boot has two halves. Before translation is on, `rmm_cold_boot` checks what EL3 passed, in the order of the
 //! boot interface, and builds the tables. Afterwards [`start`] runs on every PE alike; on the first one it also starts
 //! the image.
 
