@@ -193,7 +193,7 @@ pub fn instruction(text: &str, place: Place) {
 ///
 /// # Safety
 ///
-/// As for [`write`].
+/// As for [`write()`].
 pub unsafe fn maintain(text: &str, operand: Option<u64>, place: Place) {
     if !is_left_out(place) {
         note(match operand {
