@@ -1,7 +1,7 @@
 //! `suzerain inspect`.
 
 use clap::Args;
-use realm_vmm::control::message::Details;
+use realm_vmm::control::message::{Details, Region};
 
 use super::ps::state;
 use super::{Which, conclude, json};
@@ -10,6 +10,9 @@ use crate::foreign::printable;
 use crate::screen::Screen;
 use crate::table::{age, counts, table};
 use crate::{size, terminal};
+
+/// A map with more regions than this is shown in parts.
+const REGIONS: usize = 1024;
 
 #[derive(Args, Debug)]
 pub(crate) struct Inspect {
@@ -39,13 +42,36 @@ pub(crate) fn run(options: &Inspect) -> u8 {
 fn inspect(options: &Inspect, screen: &Screen) -> Result<(), Failure> {
     let mut client = options.which.connect()?;
     let realm = client.find(&options.realm)?.realm;
-    let details = client.inspect(realm, options.from)?;
+    let mut details = client.inspect(realm, options.from)?;
+    // The host answers in parts, and is asked for the next one as long as it gets on.
+    let mut from = options.from;
+    while let Some(rest) = details.rest.filter(|&rest| rest > from)
+        && details.map.len() < REGIONS
+    {
+        from = rest;
+        let part = client.inspect(realm, from)?;
+        details.rest = part.rest;
+        append(&mut details.map, part.map);
+    }
     let text = match options.json {
         true => json(&details)?,
         false => tables(&details, terminal::columns()),
     };
     screen.out(text.trim_end());
     Ok(())
+}
+
+/// Adds the next part of a map, which may begin in the midst of what the last one ended with.
+fn append(map: &mut Vec<Region>, part: Vec<Region>) {
+    for region in part {
+        match map.last_mut() {
+            Some(last) if last.top == region.base && last.ripas == region.ripas => {
+                last.top = region.top;
+                last.present = last.present.saturating_add(region.present);
+            }
+            _ => map.push(region),
+        }
+    }
 }
 
 /// An address, in hexadecimal or not.
@@ -153,6 +179,26 @@ fn device(device: &realm_vmm::control::message::Device) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_a_map_are_put_together() {
+        let region = |base, top, ripas: &str, present| Region {
+            base,
+            top,
+            ripas: ripas.to_owned(),
+            present,
+        };
+        let mut map = vec![region(0, 4, "ram", 3)];
+        let second = vec![region(4, 8, "ram", 2), region(8, 9, "empty", 0)];
+        append(&mut map, second);
+        append(&mut map, vec![region(9, 10, "ram", 1)]);
+        let whole = [
+            region(0, 8, "ram", 5),
+            region(8, 9, "empty", 0),
+            region(9, 10, "ram", 1),
+        ];
+        assert_eq!(map, whole);
+    }
 
     #[test]
     fn a_device_that_its_driver_does_wrong_is_named_with_what_it_was() {

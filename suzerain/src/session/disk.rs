@@ -5,10 +5,12 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use realm_vmm::control::block::{Answer, Operation, SECTOR, Transfer};
 use realm_vmm::control::frame::MAX_PAYLOAD;
+use realm_vmm::virtio::TRANSFERS_IN_FLIGHT;
 
 use super::lock;
 use crate::failure::Failure;
@@ -121,21 +123,36 @@ impl Disk {
 
 /// The disks of all realms.
 #[derive(Default)]
-pub(super) struct Disks(Mutex<HashMap<(u32, u8), Arc<Disk>>>);
+pub(super) struct Disks {
+    disks: Mutex<HashMap<(u32, u8), Arc<Disk>>>,
+    /// How many there have been. A host may still want something of those that are gone.
+    made: AtomicUsize,
+    /// Requests that have come and are not answered.
+    wanted: AtomicUsize,
+}
 
 impl Disks {
     pub(super) fn add(&self, realm: u32, stream: u8, disk: Disk) {
-        lock(&self.0).insert((realm, stream), Arc::new(disk));
+        lock(&self.disks).insert((realm, stream), Arc::new(disk));
+        self.made.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn forget(&self, realm: u32) {
-        lock(&self.0).retain(|(of, _), _| *of != realm);
+        lock(&self.disks).retain(|(of, _), _| *of != realm);
     }
 
-    /// Carries out a request, or says that it was not done.
+    /// Counts a request that has come; `false` if the host wants more at once than its disks may.
+    pub(super) fn take(&self) -> bool {
+        let most = TRANSFERS_IN_FLIGHT * self.made.load(Ordering::Relaxed);
+        self.wanted.fetch_add(1, Ordering::Relaxed) < most
+    }
+
+    /// Carries out a request that was counted, or says that it was not done.
     pub(super) fn serve(&self, realm: u32, stream: u8, transfer: &Transfer) -> Answer {
-        let disk = lock(&self.0).get(&(realm, stream)).cloned();
+        let disk = lock(&self.disks).get(&(realm, stream)).cloned();
         let data = disk.and_then(|disk| disk.serve(transfer));
+        // Before the answer goes out: the host may send the next request as soon as it has it.
+        self.wanted.fetch_sub(1, Ordering::Relaxed);
         Answer {
             tag: transfer.tag,
             done: data.is_some(),
@@ -167,6 +184,7 @@ mod tests {
         let disks = Disks::default();
         disks.add(3, 1, Disk::open(&path, false).unwrap());
         let done = |operation, sector, data: &[u8]| {
+            assert!(disks.take());
             let answer = disks.serve(3, 1, &transfer(operation, sector, data));
             assert_eq!(answer.tag, 5);
             answer.done.then_some(answer.data)
@@ -191,6 +209,7 @@ mod tests {
             );
         }
         assert_eq!(fs::read(&path).unwrap()[4 * SECTOR..], [7; 100]);
+        assert!(disks.take());
         let nobodys = disks.serve(3, 0, &transfer(Operation::Flush, 0, &[]));
         assert!(!nobodys.done);
     }

@@ -67,11 +67,15 @@ impl Shared {
                     self.consoles.push(realm, stream, &payload);
                 }
             }
-            Kind::Block => match Transfer::decode(&payload) {
+            Kind::Block => {
+                let transfer = Transfer::decode(&payload)
+                    .ok_or_else(|| "the host asks for a transfer that is none".to_owned())?;
+                if !self.disks.take() {
+                    return Err("the host asks for more transfers than its disks may".to_owned());
+                }
                 // The thread that serves them lives as long as this one.
-                Some(transfer) => drop(transfers.send((realm, stream, transfer))),
-                None => return Err("the host asks for a transfer that is none".to_owned()),
-            },
+                let _ = transfers.send((realm, stream, transfer));
+            }
             Kind::Network => self.networks.push(realm, payload),
             Kind::Request | Kind::Contents => {
                 return Err(format!("the host sends a frame of kind {kind:?}"));

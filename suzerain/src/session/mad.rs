@@ -3,7 +3,8 @@
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use realm_vmm::control::message::{Answer, Event, Outcome as Said};
+use realm_vmm::control::block::{Operation, Transfer};
+use realm_vmm::control::message::{Answer, Call, Event, Outcome as Said};
 use realm_vmm::report::Outcome;
 
 use super::script::Host;
@@ -152,6 +153,7 @@ fn what_is_said_of_realms_that_nobody_made_is_not_kept() {
             });
         }
         host.create(7);
+        host.done(&Call::Start { realm: 7 });
         // A second console of a realm that has one, and the end of it, twice.
         host.send(Kind::Console, 7, 0, b"first");
         host.send(Kind::Console, 7, 1, b"second");
@@ -167,6 +169,7 @@ fn what_is_said_of_realms_that_nobody_made_is_not_kept() {
         host
     });
     assert_eq!(session.create("a", spec()).unwrap(), 7);
+    session.start(7).unwrap();
     let stopped = session.wait_stopped(7).unwrap();
     assert_eq!(stopped.error.as_deref(), Some("the first"));
     assert_eq!(session.consoles().all(7, 0), b"first");
@@ -186,4 +189,18 @@ fn what_is_said_of_realms_that_nobody_made_is_not_kept() {
         );
     }
     drop(flood.join().unwrap());
+}
+
+#[test]
+fn more_transfers_than_disks_may_want_end_the_channel() {
+    let (session, mut host) = channel();
+    let transfer = Transfer {
+        tag: 0,
+        operation: Operation::Write,
+        sector: 0,
+        data: vec![0; 4096],
+    };
+    // The realm has no disk.
+    host.send(Kind::Block, 1, 0, &transfer.encode());
+    is_lost(&session, "more transfers than its disks may");
 }
