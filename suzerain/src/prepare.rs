@@ -68,6 +68,9 @@ pub(crate) fn prepare(wanted: Wanted<'_>, progress: &dyn Progress) -> Result<Par
         (Err(_), true) => Some(qemu::find().map_err(qemu::Unusable::into_error)?),
         (_, false) => None,
     };
+    if let Some(warning) = emulator.as_ref().and_then(Qemu::warning) {
+        progress.note(&format!("warning: {warning}"));
+    }
     let toolchain = match &workspace {
         Ok(workspace) if !complete => Some(setup::toolchain(workspace, progress)?),
         _ => None,

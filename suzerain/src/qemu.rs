@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use xtask::firmware::FLASH_SIZE;
-use xtask::qemu::Qemu;
+use xtask::qemu::{Qemu, listen};
 
 use crate::bundle;
 use crate::channel::{self, ChannelMemory, MachineMemory, Reader, Writer};
@@ -212,7 +212,7 @@ fn start_with<T>(
         .map_err(|error| failed("extend", &flash, error))?;
     fs::write(&launch, bundle).map_err(|error| failed("write", &launch, error))?;
 
-    let mut command = xtask::qemu::machine(&qemu.path, shape.cpus, shape.memory);
+    let mut command = xtask::qemu::machine(qemu, shape.cpus, shape.memory);
     xtask::qemu::flash(&mut command, &flash);
     xtask::qemu::load(&mut command, &parts.hypervisor, xtask::qemu::PAYLOAD);
     xtask::qemu::load(&mut command, &launch, bundle::ADDRESS);
@@ -271,15 +271,7 @@ fn listen_uart(mut uart: impl Read, to: &Sender<Message>) {
 }
 
 fn listen_emulator(stderr: impl Read, to: &Sender<Message>) {
-    let mut stderr = BufReader::new(stderr);
-    let mut line = Vec::new();
-    while stderr
-        .read_until(b'\n', &mut line)
-        .is_ok_and(|read| read > 0)
-    {
-        let _ = to.send(Message::Emulator(
-            String::from_utf8_lossy(&line).trim_end().to_owned(),
-        ));
-        line.clear();
-    }
+    listen(stderr, |line| {
+        let _ = to.send(Message::Emulator(line.to_owned()));
+    });
 }

@@ -1,6 +1,7 @@
 //! The emulator: finding it, and finding out whether it has the Realm Management Extension.
 
 use std::env;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -12,14 +13,25 @@ use crate::child;
 pub const PROGRAM: &str = "qemu-system-aarch64";
 /// Names the emulator to use instead of the one on `PATH`.
 pub const OVERRIDE: &str = "SUZERAIN_QEMU";
-/// The machine that every image of the project boots on. Its interrupt controller has no ITS, which would read and write memory.
-pub const MACHINE: &str = "virt,secure=on,virtualization=on,gic-version=3,its=off";
+/// The type of the machine that every image of the project boots on. Later types have LPIs even without an ITS, and with them
+/// redistributors that read and write memory.
+pub const WITHOUT_LPIS: &str = "virt-6.1";
+/// The type for an emulator that has no [`WITHOUT_LPIS`] any more.
+const WITH_LPIS: &str = "virt";
+/// What the machine is like. Its interrupt controller has no ITS, which would read and write memory.
+const PROPERTIES: &str = "secure=on,virtualization=on,gic-version=3,its=off";
+/// The emulator says this of the first type whenever a machine starts.
+const OLD_TYPE: &str = "Machine type 'virt-6.1' is deprecated";
+/// Bytes of the emulator's standard error that are a line without an end in sight.
+const LONGEST_LINE: u64 = 64 << 10;
 /// Its processor.
 pub const CPU: &str = "max,x-rme=on";
 /// What takes every device out of the machine that reads and writes memory by itself: the emulator checks no granule protection
 /// for those. No network card, no disk, and the firmware configuration device only by its registers.
 const NO_MASTERS: [&str; 3] = ["-nodefaults", "-global", "fw_cfg.dma_enabled=off"];
 const MINIMUM: (u32, u32) = (9, 0);
+/// For an emulator that runs nothing.
+const LIMIT: Option<Duration> = Some(Duration::from_secs(30));
 
 /// An emulator that can run the project's images.
 #[derive(Debug, Clone)]
@@ -28,6 +40,43 @@ pub struct Qemu {
     pub path: PathBuf,
     /// Its version as it prints it, such as `10.0.2`.
     pub version: String,
+    /// The type of machine that it is to make, such as `virt`.
+    pub machine_type: String,
+}
+
+impl Qemu {
+    /// What to tell the user about this emulator's machines, if something has to be.
+    pub fn warning(&self) -> Option<String> {
+        (self.machine_type == WITH_LPIS).then(|| {
+            format!(
+                "QEMU {} has no machine of type {}: on later ones, a host can have realm memory read as the interrupt controller's \
+                 (LPIs, see SECURITY.md)",
+                self.version, WITHOUT_LPIS
+            )
+        })
+    }
+
+    fn machine(&self) -> String {
+        format!("{},{PROPERTIES}", self.machine_type)
+    }
+}
+
+/// Hands on what an emulator says on its standard error until it ends, line by line, but for what it always says.
+pub fn listen(stderr: impl Read, mut line: impl FnMut(&str)) {
+    let mut stderr = BufReader::new(stderr);
+    let mut bytes = Vec::new();
+    while stderr
+        .by_ref()
+        .take(LONGEST_LINE)
+        .read_until(b'\n', &mut bytes)
+        .is_ok_and(|read| read > 0)
+    {
+        let text = String::from_utf8_lossy(&bytes);
+        if !text.contains(OLD_TYPE) {
+            line(text.trim_end());
+        }
+        bytes.clear();
+    }
 }
 
 /// Why there is no usable emulator.
@@ -77,8 +126,7 @@ pub fn find() -> Result<Qemu, Unusable> {
 pub fn probe(path: &Path) -> Result<Qemu, Error> {
     let shown = path.display();
     let advice = format!("install QEMU 9.0 or newer, or name another one in {OVERRIDE}");
-    let limit = Some(Duration::from_secs(30));
-    let version = child::run(Command::new(path).arg("--version"), limit, |_| {});
+    let version = child::run(Command::new(path).arg("--version"), LIMIT, |_| {});
     let version = version.map_err(|error| error.advise(&advice))?;
     let Some((version, number)) = parse_version(&version.stdout) else {
         return Err(
@@ -90,29 +138,48 @@ pub fn probe(path: &Path) -> Result<Qemu, Error> {
             Error::new(format!("{shown} is QEMU {version}, which is too old")).advise(advice),
         );
     }
+    let mut last = None;
+    for machine_type in [WITHOUT_LPIS, WITH_LPIS] {
+        let qemu = Qemu {
+            path: path.to_path_buf(),
+            version: version.clone(),
+            machine_type: machine_type.to_owned(),
+        };
+        let built = try_machine(&qemu).map_err(|error| error.advise(&advice))?;
+        if built.status.success() {
+            return Ok(qemu);
+        }
+        last = Some(built.all);
+    }
+    let said = last.unwrap_or_default();
+    let what = if said.contains("x-rme") {
+        "has no Realm Management Extension"
+    } else {
+        "cannot build the machine"
+    };
+    Err(Error::new(format!("{shown} (QEMU {version}) {what}"))
+        .advise(advice)
+        .with_details(said))
+}
+
+/// Builds the machine without running it.
+fn try_machine(qemu: &Qemu) -> Result<child::Finished, Error> {
     // `-S` keeps the processors from starting; the monitor's `quit` ends a machine that could be built.
-    let mut command = Command::new(path);
+    let mut command = Command::new(&qemu.path);
     command.args([
-        "-M", MACHINE, "-cpu", CPU, "-m", "64M", "-S", "-display", "none",
+        "-M",
+        &qemu.machine(),
+        "-cpu",
+        CPU,
+        "-m",
+        "64M",
+        "-S",
+        "-display",
+        "none",
     ]);
     command.args(NO_MASTERS);
     command.args(["-monitor", "stdio"]);
-    let built = child::run_with_input(&mut command, "quit\n", limit, |_| {})
-        .map_err(|error| error.advise(&advice))?;
-    if !built.status.success() {
-        let what = if built.all.contains("x-rme") {
-            "has no Realm Management Extension"
-        } else {
-            "cannot build the machine"
-        };
-        return Err(Error::new(format!("{shown} (QEMU {version}) {what}"))
-            .advise(advice)
-            .with_details(built.all));
-    }
-    Ok(Qemu {
-        path: path.to_path_buf(),
-        version,
-    })
+    child::run_with_input(&mut command, "quit\n", LIMIT, |_| {})
 }
 
 /// Where the machine's loader puts the payload of the normal world.
@@ -122,12 +189,12 @@ pub const PAYLOAD: u64 = cca_abi::firmware::PAYLOAD_BASE;
 /// UART on standard output. `cpus` processors, `memory` bytes.
 ///
 /// The kernel ends it when this process is gone, however it goes, where the system has the means for that.
-pub fn machine(qemu: &Path, cpus: u64, memory: u64) -> Command {
+pub fn machine(qemu: &Qemu, cpus: u64, memory: u64) -> Command {
     machine_at(qemu, cpus, memory, "stdio")
 }
 
 /// As [`machine`], with the UART at `serial`, as QEMU's option names it.
-pub fn machine_at(qemu: &Path, cpus: u64, memory: u64, serial: &str) -> Command {
+pub fn machine_at(qemu: &Qemu, cpus: u64, memory: u64, serial: &str) -> Command {
     let path = env::var_os("PATH").unwrap_or_default();
     let setpriv = env::split_paths(&path)
         .map(|folder| folder.join("setpriv"))
@@ -135,14 +202,14 @@ pub fn machine_at(qemu: &Path, cpus: u64, memory: u64, serial: &str) -> Command 
     let mut command = match setpriv.filter(|_| cfg!(target_os = "linux")) {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "KILL", "--"]).arg(qemu);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(&qemu.path);
             command
         }
-        None => Command::new(qemu),
+        None => Command::new(&qemu.path),
     };
     command.args([
         "-M",
-        MACHINE,
+        &qemu.machine(),
         "-cpu",
         CPU,
         "-smp",
@@ -229,6 +296,19 @@ mod tests {
         );
         assert_eq!(parse_version("hello"), None);
         assert_eq!(parse_version("version x.y"), None);
+    }
+
+    #[test]
+    fn what_the_emulator_always_says_is_left_out() {
+        let mut lines = Vec::new();
+        let said = format!("qemu: warning: {OLD_TYPE}: for years\nqemu: no disk\r\nlast");
+        listen(said.as_bytes(), |line| lines.push(line.to_owned()));
+        assert_eq!(lines, ["qemu: no disk", "last"]);
+        lines.clear();
+        listen(std::io::repeat(b'a').take(LONGEST_LINE + 1), |line| {
+            lines.push(line.to_owned())
+        });
+        assert_eq!(lines.len(), 2);
     }
 
     #[test]

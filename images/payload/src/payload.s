@@ -139,7 +139,10 @@ check_interrupts:
     msr     s3_0_c12_c8_4, x4       // ICC_AP0R0_EL1
     cmp     x26, #6
     b.ne    failed
-    mov     x4, #8                  // The lowest bit of five, lost by the shift into that half.
+    mrs     x5, s3_0_c12_c12_4      // ICC_CTLR_EL1: how many bits a priority has, less one
+    ubfx    x5, x5, #8, #3
+    mov     x4, #0x80               // Its lowest bit, lost by the shift into that half.
+    lsr     x4, x4, x5
     msr     s3_0_c4_c6_0, x4        // ICC_PMR_EL1
     mrs     x5, s3_0_c4_c6_0
     cbnz    x5, failed

@@ -121,6 +121,9 @@ fn boot(options: &Up, screen: &Screen) -> Result<(), Failure> {
         let absolute = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
         command.arg(option).arg(absolute);
     }
+    if let Some(qemu) = qemu {
+        command.args(["--machine-type", &qemu.machine_type]);
+    }
     command
         .args(["--name", &place.name])
         .args(["--machine", options.machine.name()])

@@ -48,6 +48,9 @@ pub(crate) struct Keep {
     pub(crate) hypervisor: Option<PathBuf>,
     #[arg(long)]
     pub(crate) qemu: Option<PathBuf>,
+    /// The emulator's, such as `virt`.
+    #[arg(long, default_value = "")]
+    pub(crate) machine_type: String,
 }
 
 /// What the threads of the process share.
@@ -210,6 +213,7 @@ fn boot(options: &Keep, screen: &Screen) -> Result<Booted, Failure> {
         qemu: options.qemu.clone().map(|path| Qemu {
             path,
             version: String::new(),
+            machine_type: options.machine_type.clone(),
         }),
         setup: Duration::ZERO,
         images: Duration::ZERO,

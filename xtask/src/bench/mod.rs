@@ -206,7 +206,7 @@ fn run(workspace: &Workspace, split: bool) -> Result<(String, Vec<u64>), Error> 
                 .set_len(FLASH_SIZE)
         })
         .map_err(|error| Error::io("write", &flash, &error))?;
-    let mut command = qemu::machine(&emulator.path, 1, 1 << 30);
+    let mut command = qemu::machine(&emulator, 1, 1 << 30);
     command.args(["-icount", "shift=0"]);
     qemu::flash(&mut command, &flash);
     qemu::load(

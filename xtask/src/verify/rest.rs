@@ -7,6 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use xtask::qemu::listen;
+
 /// How long the threads are watched.
 const WATCHED: Duration = Duration::from_secs(5);
 /// Units of processor time in a second (USER_HZ, which Linux fixes for its interfaces).
@@ -37,10 +39,16 @@ pub(super) fn measure(
     command
         .args(["-name", "rest,debug-threads=on"])
         .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = Ended(command.spawn().map_err(|error| error.to_string())?);
     let output = child.0.stdout.take().ok_or("it has no output")?;
+    let errors = child.0.stderr.take().ok_or("it has no errors")?;
     let (sender, lines) = mpsc::channel();
+    let other = sender.clone();
+    thread::spawn(move || {
+        listen(errors, |line| drop(other.send(line.to_owned())));
+    });
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             if sender.send(line).is_err() {

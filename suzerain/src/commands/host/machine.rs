@@ -1,7 +1,7 @@
 //! The machine of `suzerain host`: firmware in its flash, the payload in its memory, the terminal at its UART.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -11,14 +11,14 @@ use cca_abi::firmware::{PAYLOAD_BASE, RMM_BASE, SHARED_BUFFER};
 use tempfile::TempDir;
 use xtask::firmware::{self, FLASH_SIZE};
 use xtask::images::{FIRMWARE, REALM_MONITOR, ROOT_MONITOR};
-use xtask::qemu::Qemu;
+use xtask::qemu::{Qemu, listen};
 use xtask::workspace::Workspace;
 use xtask::{Error, Progress, child, images, setup};
 
 use super::payload::{self, Content, Payload};
 use super::{Host, tree};
 use crate::failure::Failure;
-use crate::foreign;
+use crate::foreign::{self, printable};
 use crate::screen::Screen;
 use crate::size;
 
@@ -48,6 +48,9 @@ impl Parts {
         screen.step("looking for tools");
         let workspace = Workspace::find()?;
         let qemu = setup::qemu(&workspace, screen)?;
+        if let Some(warning) = qemu.warning() {
+            screen.note(&format!("warning: {warning}"));
+        }
         let toolchain = setup::toolchain(&workspace, screen)?;
         let wanted = match rmm {
             Some(_) => [ROOT_MONITOR].as_slice(),
@@ -102,7 +105,7 @@ impl Parts {
 
     fn command(&self, options: &Host, payload: &Payload, serial: &str) -> Command {
         let (cpus, memory) = (options.cpus, options.memory);
-        let mut command = xtask::qemu::machine_at(&self.qemu.path, cpus, memory, serial);
+        let mut command = xtask::qemu::machine_at(&self.qemu, cpus, memory, serial);
         xtask::qemu::flash(&mut command, &self.flash);
         xtask::qemu::load(&mut command, &payload.file, PAYLOAD_BASE);
         let linux = payload.linux.as_ref();
@@ -148,7 +151,7 @@ fn machines_tree(
     folder: &Path,
 ) -> Result<Vec<u8>, Error> {
     let file = folder.join("machine");
-    let mut command = xtask::qemu::machine(&qemu.path, options.cpus, options.memory);
+    let mut command = xtask::qemu::machine(qemu, options.cpus, options.memory);
     xtask::qemu::flash(&mut command, flash);
     let escaped = file.to_string_lossy().replace(',', ",,");
     command.args(&options.qemu);
@@ -180,6 +183,7 @@ pub(super) fn run(
     if options.json {
         command.stdout(Stdio::from(foreign::stderr()));
     }
+    command.stderr(Stdio::piped());
     screen.text(&format!("{command:?}"));
     screen.clear();
     if !options.json {
@@ -200,6 +204,14 @@ pub(super) fn run(
             .spawn()
             .map_err(|error| Error::io("start", &parts.qemu.path, &error))?,
     );
+    let said = machine.0.stderr.take();
+    let said = said.map(|stderr| {
+        thread::spawn(move || {
+            listen(stderr, |line| {
+                let _ = writeln!(foreign::stderr(), "{}", printable(line));
+            });
+        })
+    });
     let status = loop {
         if child::interrupted() {
             return Err(Failure::interrupted());
@@ -214,6 +226,8 @@ pub(super) fn run(
             None => thread::sleep(Duration::from_millis(20)),
         }
     };
+    // All of the emulator's own words come before what is made of its end.
+    let _ = said.map(thread::JoinHandle::join);
     // A signal from the terminal goes to the emulator as well, which then ends as if all were well.
     if child::interrupted() {
         Err(Failure::interrupted())

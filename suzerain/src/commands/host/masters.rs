@@ -1,5 +1,7 @@
 //! Options for QEMU that give the machine a device which reads and writes memory by itself.
 
+use xtask::qemu::WITHOUT_LPIS;
+
 /// Devices that only put something into memory before the machine starts.
 const LOADERS: [&str; 2] = ["loader", "guest-loader"];
 
@@ -33,7 +35,12 @@ fn added(options: &[String]) -> Option<String> {
                     "iommu" => value != "none",
                     _ => false,
                 };
-                properties().any(masters)
+                // Another type of machine has LPIs at least.
+                let plain = value.split(',').next().filter(|part| !part.contains('='));
+                let named = properties().find(|(key, _)| *key == "type");
+                let kind = named.map(|(_, kind)| kind).or(plain);
+                kind.is_some_and(|kind| !kind.is_empty() && kind != WITHOUT_LPIS)
+                    || properties().any(masters)
             }
             "global" => {
                 properties().any(|(key, value)| key.ends_with("dma_enabled") && is_on(value))
@@ -90,6 +97,8 @@ mod tests {
             "-net nic",
             "-M its=on",
             "-machine its=true",
+            "-machine virt",
+            "-M type=virt-9.2,mte=on",
             "-machine virt,iommu=smmuv3",
             "-global fw_cfg.dma_enabled=on",
             "-global fw_cfg_mem.dma_enabled=true",
@@ -113,6 +122,7 @@ mod tests {
             "-nic none",
             "-machine its=off",
             "-machine dumpdtb=a",
+            "-machine virt-6.1,mte=on",
             "-global fw_cfg.dma_enabled=off",
             "-d int -D log",
             "-icount shift=0",
