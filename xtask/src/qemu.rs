@@ -28,7 +28,16 @@ const LONGEST_LINE: u64 = 64 << 10;
 pub const CPU: &str = "max,x-rme=on";
 /// What takes every device out of the machine that reads and writes memory by itself: the emulator checks no granule protection
 /// for those. No network card, no disk, and the firmware configuration device only by its registers.
-const NO_MASTERS: [&str; 3] = ["-nodefaults", "-global", "fw_cfg.dma_enabled=off"];
+///
+/// The last keeps the old type from giving the interrupt controller priorities of eight bits: then realms would have active
+/// priorities registers that EL2 has no access to, so that nobody could exchange them.
+const FEWER: [&str; 5] = [
+    "-nodefaults",
+    "-global",
+    "fw_cfg.dma_enabled=off",
+    "-global",
+    "arm-gicv3-common.force-8-bit-prio=off",
+];
 const MINIMUM: (u32, u32) = (9, 0);
 /// For an emulator that runs nothing.
 const LIMIT: Option<Duration> = Some(Duration::from_secs(30));
@@ -177,7 +186,7 @@ fn try_machine(qemu: &Qemu) -> Result<child::Finished, Error> {
         "-display",
         "none",
     ]);
-    command.args(NO_MASTERS);
+    command.args(FEWER);
     command.args(["-monitor", "stdio"]);
     child::run_with_input(&mut command, "quit\n", LIMIT, |_| {})
 }
@@ -217,7 +226,7 @@ pub fn machine_at(qemu: &Qemu, cpus: u64, memory: u64, serial: &str) -> Command 
         "-m",
         &format!("{}M", memory >> 20),
     ]);
-    command.args(NO_MASTERS);
+    command.args(FEWER);
     command.args([
         "-display",
         "none",
