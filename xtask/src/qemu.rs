@@ -24,8 +24,8 @@ const PROPERTIES: &str = "secure=on,virtualization=on,gic-version=3,its=off";
 const OLD_TYPE: &str = "Machine type 'virt-6.1' is deprecated";
 /// Bytes of the emulator's standard error that are a line without an end in sight.
 const LONGEST_LINE: u64 = 64 << 10;
-/// Its processor.
-pub const CPU: &str = "max,x-rme=on";
+/// Its processor, whose counter counts nanoseconds on every type of machine.
+pub const CPU: &str = "max,x-rme=on,cntfrq=1000000000";
 /// What takes every device out of the machine that reads and writes memory by itself: the emulator checks no granule protection
 /// for those. No network card, no disk, and the firmware configuration device only by its registers.
 ///
