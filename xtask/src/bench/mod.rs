@@ -11,7 +11,7 @@ use std::time::Duration;
 use cca_abi::{rmi, rsi};
 use serde_json::{Value, json};
 use xtask::firmware::FLASH_SIZE;
-use xtask::images::{self, BENCH, FIRMWARE, REALM_MONITOR, ROOT_MONITOR};
+use xtask::images::{self, BENCH, FIRMWARE, Image, REALM_MONITOR, ROOT_MONITOR};
 use xtask::progress::Lines;
 use xtask::qemu;
 use xtask::workspace::Workspace;
@@ -23,6 +23,8 @@ use budgets::{BUDGETS, STRETCH, is_stretch};
 const LIMIT: Duration = Duration::from_secs(300);
 /// The counter must count nanoseconds: with `-icount shift=0` an instruction takes one.
 const FREQUENCY: &str = "1000000000";
+/// What the benchmark consists of.
+const IMAGES: [Image; 3] = [BENCH, ROOT_MONITOR, REALM_MONITOR];
 /// What the figures do not say unless asked.
 const TOGETHER: &str = "EL3 and the RMM are counted together; --split tells them apart";
 
@@ -112,8 +114,7 @@ impl Figure {
 /// When something does not build or run, and with `--check` when a budget is not kept.
 pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<(), Error> {
     let toolchain = setup::toolchain(workspace, &Lines)?;
-    let needed = [BENCH, ROOT_MONITOR, REALM_MONITOR];
-    images::build(workspace, &toolchain, &needed, &Lines)?;
+    images::build(workspace, &toolchain, &IMAGES, &Lines)?;
     let only = options.only.as_ref().map(|part| part.to_uppercase());
     let only = only.as_deref();
     let (output, at_el3) = run(workspace, options.split)?;
@@ -151,6 +152,35 @@ pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<(), Erro
         return Err(Error::new(format!("over budget: {}", missed.join(", "))));
     }
     Ok(())
+}
+
+/// A check by its name, with what is wrong.
+pub(crate) type Check = (String, Result<(), String>);
+
+/// Each figure by its name with what is wrong with it: what is over its budget, or keeps an interrupt waiting for too long. And
+/// whether every command was measured.
+///
+/// # Errors
+///
+/// When the benchmark does not build or run.
+pub(crate) fn budgets_kept(workspace: &Workspace) -> Result<Vec<Check>, Error> {
+    let toolchain = setup::toolchain(workspace, &Lines)?;
+    images::build(workspace, &toolchain, &IMAGES, &Lines)?;
+    let (output, _) = run(workspace, false)?;
+    rim::check(&output)?;
+    let figures = read(&output)?;
+    let all = match &unmeasured(&figures)[..] {
+        [] => Ok(()),
+        missing => Err(format!("not measured: {}", missing.join(", "))),
+    };
+    let kept = figures.iter().map(|figure| {
+        let most = figure.budget().map_or(STRETCH, |budget| budget.most);
+        let over = || format!("{} instructions, {most} at most", figure.most());
+        let name = format!("what {} costs", figure.name);
+        (name, figure.is_within().then_some(()).ok_or_else(over))
+    });
+    let every = ("every command is measured".to_owned(), all);
+    Ok(std::iter::once(every).chain(kept).collect())
 }
 
 /// Whether a figure is one SMC of the payload: RSI calls are the realm's, and sums are no calls.

@@ -15,6 +15,7 @@ use xtask::workspace::Workspace;
 use xtask::{Error, child, setup};
 
 use super::{Case, Depth, Verdict, reset, rest, stacks};
+use crate::bench;
 
 /// A boot takes a second or two; this is for a busy computer.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -93,6 +94,17 @@ pub(crate) fn scenarios(workspace: &Workspace, depth: Depth) -> Vec<Case> {
         ..case
     }));
     cases
+}
+
+/// What each call costs, in instructions.
+pub(crate) fn budgets(workspace: &Workspace, _depth: Depth) -> Vec<Case> {
+    match bench::budgets_kept(workspace) {
+        Ok(figures) => figures
+            .into_iter()
+            .map(|(name, result)| Case::new(name, result))
+            .collect(),
+        Err(error) => vec![Case::broken("run the benchmark", &error)],
+    }
 }
 
 /// Adds the scenario runner with this word of settings.

@@ -23,7 +23,7 @@ const fn seconds(seconds: u64) -> Duration {
 }
 
 /// In an order in which the quickest answer comes first, and what a suite needs is made by those before it.
-pub(super) const SUITES: [Suite; 11] = [
+pub(super) const SUITES: [Suite; 12] = [
     Suite {
         name: "layering",
         what: "dependencies point one way, unsafe code is where it may be",
@@ -79,6 +79,13 @@ pub(super) const SUITES: [Suite; 11] = [
         run: boots::scenarios,
         change: Some(seconds(25)),
         all: seconds(60),
+    },
+    Suite {
+        name: "budgets",
+        what: "no call takes more instructions than it may, or keeps an interrupt waiting",
+        run: boots::budgets,
+        change: Some(seconds(10)),
+        all: seconds(20),
     },
     Suite {
         name: "runs",

@@ -93,24 +93,45 @@ impl Locked<'_, Rtt> {
 /// Index of the first live entry from `from` on, or `end` if none is live in front of it. Both are in the table, and `end`
 /// is the end of a group.
 fn first_live(table: &Granule, from: usize, end: usize) -> usize {
-    let live = |word: &AtomicU64| Entry::read(word).is_live();
-    let first = from / GROUP;
     let groups = table[..end].as_chunks::<GROUP>().0;
-    for (n, group) in groups.iter().enumerate().skip(first) {
-        if group[0].load(Relaxed) & (Entry::LIVE | OTHERS_LIVE) == 0 {
+    let (mut n, mut start) = (from / GROUP, from % GROUP);
+    while let Some(group) = groups.get(n) {
+        // Four groups without a mark are passed by at once: most of a table is like that.
+        if start == 0
+            && let Some(four) = groups[n..].first_chunk::<4>()
+            && four
+                .iter()
+                .fold(0, |all, group| all | group[0].load(Relaxed))
+                & MARKS
+                == 0
+        {
+            n += 4;
             continue;
         }
-        // The mark may be of old. All words together are less work than one after the other.
-        let all = group.iter().fold(0, |all, word| all | word.load(Relaxed));
-        if all & Entry::LIVE == 0 {
-            continue;
+        if let Some(found) = live_in(group, start) {
+            return n * GROUP + found;
         }
-        let start = if n == first { from % GROUP } else { 0 };
-        if let Some(found) = group[start..].iter().position(live) {
-            return n * GROUP + start + found;
-        }
+        (n, start) = (n + 1, 0);
     }
     end
+}
+
+/// What the first entry of a group has if one of the group may be live.
+const MARKS: u64 = Entry::LIVE | OTHERS_LIVE;
+
+/// Index of the first live entry of a group from `start` on.
+fn live_in(group: &[AtomicU64; GROUP], start: usize) -> Option<usize> {
+    if group[0].load(Relaxed) & MARKS == 0 {
+        return None;
+    }
+    // The mark may be of old, or be about what is in front. All words together are less work than one after the other.
+    let rest = &group[start..];
+    let all = rest.iter().fold(0, |all, word| all | word.load(Relaxed));
+    if all & Entry::LIVE == 0 {
+        return None;
+    }
+    let found = rest.iter().position(|word| Entry::read(word).is_live());
+    found.map(|found| start + found)
 }
 
 #[cfg(test)]
