@@ -8,6 +8,7 @@ use realm_monitor::attestation::{PLACES, Signing};
 use crate::clock::Clock;
 use crate::guests::Guests;
 use crate::interrupts::Lines;
+use crate::meddler::Meddler;
 use crate::memory::{GRANULE_SIZE, Memory, Page};
 use crate::protection::{Geometry, Gpi, PhysicalAddressSpace, ProtectionFault, ProtectionTable};
 use crate::storage::Storage;
@@ -86,6 +87,8 @@ pub(crate) struct Board {
     pub(crate) pes: Vec<Pe>,
     /// Signatures that an interrupt has suspended, by the place that the realm monitor gave them.
     pub(crate) suspended: [Mutex<Option<Signing>>; PLACES],
+    /// Who changes the host's memory while the realm monitor reads it.
+    pub(crate) meddler: Meddler,
     /// The programs in realms.
     pub(crate) guests: Guests,
     /// What has panicked first.
@@ -121,6 +124,7 @@ impl Board {
             clock,
             pes: (0..pes).map(|_| Pe::new()).collect(),
             suspended: [const { Mutex::new(None) }; PLACES],
+            meddler: Meddler::default(),
             guests: Guests::default(),
             failure: OnceLock::new(),
             protection: (level0, level1),

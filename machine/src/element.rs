@@ -11,6 +11,7 @@ use crate::cpu::core::Resume;
 use crate::cpu::stage2::Regime;
 use crate::cpu::state::State;
 use crate::guests::Identity;
+use crate::monitor_platform::RealmPlatform;
 
 /// One processing element while the realm monitor has it.
 ///
@@ -112,5 +113,40 @@ impl<B> Drop for Element<B> {
             self.kept.is_none() || std::thread::panicking(),
             "the realm monitor goes back to the host with a realm's registers loaded"
         );
+    }
+}
+
+/// An element of which the machine's eyes are told when a realm runs.
+pub(crate) struct Watched<'m, B> {
+    pub(crate) element: Element<B>,
+    pub(crate) platform: &'m RealmPlatform,
+}
+
+impl<B: Borrow<Arc<Board>>> ProcessingElement for Watched<'_, B> {
+    fn run(&mut self, rec: RecContext<'_>, stage2: &Stage2) -> Exception {
+        self.platform.eyes.leave(self.platform, rec.0);
+        let exception = self.element.run(rec, stage2);
+        self.platform.eyes.come_back();
+        exception
+    }
+
+    fn save(&mut self, rec: RecContext<'_>) {
+        self.element.save(rec);
+    }
+
+    fn start_signing(&mut self, place: usize, signing: Signing) -> Option<Signature> {
+        self.element.start_signing(place, signing)
+    }
+
+    fn resume_signing(&mut self, place: usize) -> Option<Signature> {
+        self.element.resume_signing(place)
+    }
+
+    fn interrupt_pending(&self) -> bool {
+        self.element.interrupt_pending()
+    }
+
+    fn counter(&self) -> u64 {
+        self.element.counter()
     }
 }

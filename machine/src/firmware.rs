@@ -7,6 +7,7 @@ use aarch64_formats::gpt::ProtectedSpace;
 use cca_abi::el3::{self, INTERFACE_VERSION, boot_code, manifest::Manifest};
 use cca_abi::firmware::PlatformIdentity;
 use cca_abi::smccc::Registers;
+use machine_eyes::Eyes;
 use realm_monitor::granule::{Bank, Banks};
 use realm_monitor::{Monitor, strict};
 use realm_token::development;
@@ -181,6 +182,8 @@ impl Firmware {
             root: Arc::clone(&self.root),
             board: Arc::clone(&self.board),
             states,
+            banks,
+            eyes: Eyes::default(),
             features: if self.strict {
                 strict::features(&features())
             } else {

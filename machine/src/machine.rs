@@ -14,10 +14,11 @@ use root_monitor::{Action, World};
 
 use crate::board::{Board, NoAccess};
 use crate::clock::{Clock, FREQUENCY, Time};
-use crate::element::Element;
+use crate::element::{Element, Watched};
 use crate::firmware::{DRAM_BASE, FREE_BASE, Firmware, HOST_CODE, identity, mpidr};
 use crate::guests::{Identity, Place, Program};
 use crate::interrupts::NEVER;
+use crate::meddler::HostWords;
 use crate::memory::{GRANULE_SIZE, WORDS};
 use crate::monitor_platform::{RealmPlatform, current, on};
 use crate::protection::{Gpi, PhysicalAddressSpace};
@@ -234,6 +235,12 @@ impl Machine {
             .install(Place::Rec(Identity::of(page)), program);
     }
 
+    /// From now on `meddler` is asked after each access of the realm monitor to the host's memory, and may change what has just
+    /// been read: as another processing element of the host can, which is quick enough to hit between two reads.
+    pub fn meddle(&self, meddler: impl Fn(&mut HostWords<'_>) + Send + Sync + 'static) {
+        self.inner.board.meddler.set(Box::new(meddler));
+    }
+
     /// What programs in realms have panicked with so far.
     pub fn guest_failures(&self) -> Vec<String> {
         self.inner.board.guests.failures()
@@ -340,11 +347,18 @@ impl Inner {
         // EL3 hands over X0 to X7; the rest is whatever the realm world had there.
         let mut call = Registers([0xDEAD_DEAD_DEAD_DEAD; 18]);
         call.0[..8].copy_from_slice(&registers.0[..8]);
-        let mut element = Element::new(&self.board, pe);
-        match &self.strict {
-            None => self.monitor().handle_rmi(&mut element, &mut call),
-            Some(strict) => strict.handle_rmi(self.monitor(), &mut element, &mut call),
+        let monitor = self.monitor();
+        let platform = monitor.platform();
+        let mut element = Watched {
+            element: Element::new(&self.board, pe),
+            platform,
         };
+        platform.eyes.begin();
+        match &self.strict {
+            None => monitor.handle_rmi(&mut element, &mut call),
+            Some(strict) => strict.handle_rmi(monitor, &mut element, &mut call),
+        };
+        platform.eyes.end(platform);
         drop(element);
         call.0.copy_within(..5, 1);
         call.0[0] = RMI_REQ_COMPLETE.into();

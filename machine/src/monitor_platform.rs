@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 use aarch64_formats::gpt::AddressSpace;
 use cca_abi::el3;
 use cca_abi::smccc::Registers;
+use machine_eyes::{Eyes, Memory};
 use realm_monitor::attestation::{Attestation, RootServices};
+use realm_monitor::granule::Banks;
 use realm_monitor::platform::{AccessFault, CpuFeatures, Granule, IdRegisters, TlbScope};
 use realm_monitor::strict;
 use root_monitor::{Action, RootMonitor, World};
@@ -111,6 +113,10 @@ pub struct RealmPlatform {
     pub(crate) board: Arc<Board>,
     /// The granule table.
     pub(crate) states: Storage<AtomicU16>,
+    /// Which granule each of its words is about.
+    pub(crate) banks: Banks,
+    /// What would go wrong here if the realm monitor did things in the wrong order.
+    pub(crate) eyes: Eyes,
     /// What the processing elements can do.
     pub(crate) features: CpuFeatures,
     /// Whether the realm monitor is the strict one.
@@ -215,21 +221,34 @@ fn words(page: &Page, offset: usize, count: usize) -> &[std::sync::atomic::Atomi
     &page[offset / 8..][..count]
 }
 
+impl Memory for RealmPlatform {
+    fn state(&self, pa: u64) -> Option<&AtomicU16> {
+        self.states.words().get(self.banks.index(pa)?)
+    }
+
+    fn words(&self, pa: u64) -> Option<&Granule> {
+        self.board.memory.touched(pa)
+    }
+}
+
 impl realm_monitor::platform::Platform for RealmPlatform {
     fn granule_states(&self) -> &[AtomicU16] {
         self.states.words()
     }
 
     fn granule(&self, pa: u64) -> &Granule {
+        self.eyes.granule(self, pa);
         self.realm_page(pa)
     }
 
     fn read_non_secure(&self, pa: u64, offset: usize, into: &mut [u64]) -> Result<(), AccessFault> {
         let _busy = self.board.pes[current()].access();
         let cells = words(self.host_page(pa)?, offset, into.len());
+        machine_eyes::read(pa, offset, size_of_val(into));
         for (word, cell) in into.iter_mut().zip(cells) {
             *word = cell.load(Ordering::Relaxed);
         }
+        self.board.meddler.meddle(pa, offset, cells);
         Ok(())
     }
 
@@ -246,14 +265,19 @@ impl realm_monitor::platform::Platform for RealmPlatform {
 
     fn copy_from_non_secure(&self, src: u64, dst: u64) -> Result<(), AccessFault> {
         let _busy = self.board.pes[current()].access();
-        let to = self.realm_page(dst);
-        for (from, to) in self.host_page(src)?.iter().zip(to) {
+        let (from, to) = (self.host_page(src)?, self.realm_page(dst));
+        self.eyes.fill(dst);
+        machine_eyes::probe(src);
+        machine_eyes::read(src, 0, size_of_val(from));
+        for (from, to) in from.iter().zip(to) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        self.board.meddler.meddle(src, 0, from);
         Ok(())
     }
 
     fn zero_granule(&self, pa: u64) {
+        self.eyes.wipe(self, pa);
         // What nobody has touched is zero.
         let touched = self.board.touched(pa, PhysicalAddressSpace::Realm);
         if let Some(page) = touched.unwrap_or_else(|cause| no_realm_page(pa, cause)) {
@@ -267,10 +291,12 @@ impl realm_monitor::platform::Platform for RealmPlatform {
         if self.strict && !strict::takes(pa) {
             return Err(el3::code::BAD_PAS);
         }
+        self.eyes.delegate(self, pa);
         served(self.root.delegate(pa))
     }
 
     fn gtsi_undelegate(&self, pa: u64) -> Result<(), i64> {
+        self.eyes.undelegate(self, pa);
         served(self.root.undelegate(pa))?;
         if let Some(page) = self.board.memory.touched(pa) {
             self.board.guests.forget(Identity::of(page));
@@ -278,12 +304,14 @@ impl realm_monitor::platform::Platform for RealmPlatform {
         Ok(())
     }
 
-    fn invalidate(&self, _scope: TlbScope) {
+    fn invalidate(&self, scope: TlbScope) {
+        self.eyes.invalidate(self, &scope);
         // Nothing is cached, but an access may be between its translation and its end.
         self.board.settle();
     }
 
     fn publish_tables(&self) {
+        self.eyes.publish(self);
         fence(Ordering::SeqCst);
     }
 

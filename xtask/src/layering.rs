@@ -60,6 +60,7 @@ impl Ring {
                 )
             }
             (Self::Hardware | Self::Machine, Self::Format | Self::World) => true,
+            (Self::Machine, Self::Machine) => other == "machine-eyes",
             (Self::Image, Self::Format | Self::World | Self::Hardware) => true,
             // The scenarios run on hardware, too.
             (Self::Image, Self::Verification) => {

@@ -312,13 +312,13 @@ fn a_running_rec_is_not_locked_but_taken() {
                 run_ptr: NS,
             }
             .encode();
-            monitor.handle_rmi(&mut BlockingPe { entered, leave }, &mut registers);
+            rig::handle_rmi(monitor, &mut BlockingPe { entered, leave }, &mut registers);
             assert_eq!(registers.0[0], 0);
         });
         has_entered.recv().unwrap();
         let pe = &mut ScriptedPe::default();
         let mut call = |mut registers: cca_abi::smccc::Registers| {
-            let dispatched = monitor.handle_rmi(pe, &mut registers);
+            let dispatched = rig::handle_rmi(monitor, pe, &mut registers);
             (registers.0[0], dispatched.condition)
         };
         assert_eq!(call(Rig::enter_call(REC1).encode()), (3, Some("rec_state")));

@@ -5,7 +5,7 @@ mod rig;
 use std::sync::atomic::Ordering::Relaxed;
 
 use cca_abi::rmi::run::{RecEnter, RecExit, enter_flags};
-use cca_abi::rmi::{self, rec_enter};
+use cca_abi::rmi::{self, Ripas, rec_enter};
 use cca_abi::rsi::Command;
 use realm_monitor::platform::Exception;
 use realm_monitor::rec::layout::{self, SysReg};
@@ -311,18 +311,26 @@ fn results_of_a_host_call_wait_for_the_page() {
     assert_eq!(rig.enter(REC0, &enter), fault);
     rig.refused_enter(&flags(enter_flags::EMUL_MMIO), "rec_mmio", REC);
 
-    // The realm can only have the page back by asking for it on another REC, which the rig does in its stead.
+    // The realm can only have the page back by asking for it on another REC.
     rig.ok(&rmi::data_create_unknown::Input {
         rd: RD,
         data: lost,
         ipa: RAM,
     }
     .encode());
-    let entry = &rig.host_page(TABLES + 0x1000)[(RAM >> 12 & 0x1FF) as usize];
-    entry.store(
-        rig.host_page(TABLES + 0x1000)[(RAM >> 12 & 0x1FF) as usize + 1].load(Relaxed) - 0x1000,
-        Relaxed,
-    );
+    let (asking, top) = (rig.rec(REC1), RAM + 0x1000);
+    asking.set(layout::RIPAS_ADDR, RAM);
+    asking.set(layout::RIPAS_TOP, top);
+    asking.set(layout::RIPAS_VALUE, Ripas::Ram as u64);
+    asking.set(layout::RIPAS_DESTROYED, 1);
+    let out = rig.ok(&rmi::rtt_set_ripas::Input {
+        rd: RD,
+        rec: REC1,
+        base: RAM,
+        top,
+    }
+    .encode());
+    assert_eq!(out.0[1], top);
     rig.script([Exception::Irq]);
     assert_eq!(rig.enter(REC0, &enter), irq());
     assert_eq!(rig.host_page(DATA)[1].load(Relaxed), 7);

@@ -5,7 +5,6 @@
     reason = "each test binary uses a part of this"
 )]
 
-mod eyes;
 pub mod world;
 
 use std::sync::Mutex;
@@ -14,9 +13,10 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering::R
 use cca_abi::rmi::Command;
 use cca_abi::rmi::params::RealmParams;
 use cca_abi::smccc::Registers;
+use machine_eyes::{Eyes, Memory};
 use realm_monitor::Monitor;
 use realm_monitor::attestation::{Signature, Signing};
-use realm_monitor::granule::{Bank, Banks, GranuleState};
+use realm_monitor::granule::{Bank, Banks};
 use realm_monitor::platform::{
     AccessFault, CpuFeatures, Exception, Granule, Platform, ProcessingElement, RecContext, Stage2,
     TlbScope,
@@ -44,12 +44,12 @@ pub struct Fake {
     protection: Box<[AtomicU8]>,
     states: Box<[AtomicU16]>,
     cpu: CpuFeatures,
-    /// Granules from the start of [`LOW`] that anybody has used: the rest is not looked at.
+    /// Granules from the start of [`LOW`] that anybody has used: the rest is in no snapshot.
     used: AtomicUsize,
     pub invalidations: Mutex<Vec<TlbScope>>,
     /// Word copies from Non-secure memory that still succeed before one faults.
     pub fault_after: AtomicU64,
-    eyes: eyes::Eyes,
+    eyes: Eyes,
 }
 
 impl Fake {
@@ -65,24 +65,8 @@ impl Fake {
             used: AtomicUsize::new(0),
             invalidations: Mutex::new(Vec::new()),
             fault_after: AtomicU64::new(u64::MAX),
-            eyes: eyes::Eyes::default(),
+            eyes: Eyes::default(),
         }
-    }
-
-    /// What a machine would notice now.
-    fn look(&self) {
-        let used = self.used.load(Relaxed);
-        let low = (0..used).map(|index| (LOW.base + index as u64 * 4096, index));
-        let high = (0..HIGH.size / 4096)
-            .map(|n| (HIGH.base + n * 4096, Self::index(HIGH.base + n * 4096)));
-        let granules = low
-            .chain(high)
-            .map(|(pa, index)| (pa, &self.states[index], &self.memory[index]));
-        self.eyes.look(granules);
-    }
-
-    fn state(&self, pa: u64) -> &AtomicU16 {
-        &self.states[Self::index(pa)]
     }
 
     fn index(pa: u64) -> usize {
@@ -157,18 +141,29 @@ pub struct Snapshot {
     invalidations: Vec<TlbScope>,
 }
 
+impl Memory for Fake {
+    fn state(&self, pa: u64) -> Option<&AtomicU16> {
+        Some(&self.states[Self::index(pa)])
+    }
+
+    fn words(&self, pa: u64) -> Option<&Granule> {
+        Some(&self.memory[Self::index(pa)])
+    }
+}
+
 impl Platform for Fake {
     fn granule_states(&self) -> &[AtomicU16] {
         &self.states
     }
 
     fn granule(&self, pa: u64) -> &Granule {
+        self.eyes.granule(self, pa);
         self.realm(pa)
     }
 
     fn read_non_secure(&self, pa: u64, offset: usize, into: &mut [u64]) -> Result<(), AccessFault> {
         let words = self.non_secure(pa)?;
-        eyes::read(pa, offset, size_of_val(into));
+        machine_eyes::read(pa, offset, size_of_val(into));
         for (i, word) in into.iter_mut().enumerate() {
             *word = words[offset / 8 + i].load(Relaxed);
         }
@@ -190,9 +185,9 @@ impl Platform for Fake {
         if self.protection(src) != NON_SECURE {
             return Err(AccessFault);
         }
-        // Whether the source can be read at all may have been looked at before.
-        eyes::probe(src);
-        eyes::read(src, 0, 4096);
+        self.eyes.fill(dst);
+        machine_eyes::probe(src);
+        machine_eyes::read(src, 0, 4096);
         for (i, (to, from)) in destination.iter().zip(self.words(src)).enumerate() {
             if faults && i == 256 {
                 return Err(AccessFault);
@@ -203,15 +198,14 @@ impl Platform for Fake {
     }
 
     fn zero_granule(&self, pa: u64) {
-        self.look();
-        self.eyes.wipe(pa, self.state(pa));
+        self.eyes.wipe(self, pa);
         for word in self.realm(pa) {
             word.store(0, Relaxed);
         }
     }
 
     fn gtsi_delegate(&self, pa: u64) -> Result<(), i64> {
-        eyes::moves(pa, self.state(pa), GranuleState::Undelegated);
+        self.eyes.delegate(self, pa);
         if self.protection(pa) != NON_SECURE {
             return Err(-3);
         }
@@ -220,28 +214,21 @@ impl Platform for Fake {
     }
 
     fn gtsi_undelegate(&self, pa: u64) -> Result<(), i64> {
-        eyes::moves(pa, self.state(pa), GranuleState::Delegated);
+        self.eyes.undelegate(self, pa);
         if self.protection(pa) != REALM {
             return Err(-3);
         }
-        let words = self.words(pa).iter();
-        assert!(
-            words.into_iter().all(|word| word.load(Relaxed) == 0),
-            "{pa:#x} goes back to the host with content"
-        );
         self.protect(pa, NON_SECURE);
         Ok(())
     }
 
     fn invalidate(&self, scope: TlbScope) {
-        self.look();
-        self.eyes.forget(|table| self.words(table));
+        self.eyes.invalidate(self, &scope);
         self.invalidations.lock().unwrap().push(scope);
     }
 
     fn publish_tables(&self) {
-        self.look();
-        self.eyes.publish();
+        self.eyes.publish(self);
     }
 
     fn cpu(&self) -> &CpuFeatures {
@@ -327,8 +314,7 @@ impl Machine {
         x.0[1..=operands.len()].copy_from_slice(operands);
         self.fake().eyes.begin();
         let done = self.monitor.handle_rmi(&mut Idle, &mut x);
-        self.fake().look();
-        self.fake().eyes.end();
+        self.fake().eyes.end(self.fake());
         assert_eq!(done.command, Some(command));
         Reply {
             x,

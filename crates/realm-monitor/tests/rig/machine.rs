@@ -1,8 +1,10 @@
 //! Plain memory with a physical address space per granule.
 
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64};
 
+use machine_eyes::{Eyes, Memory};
 use realm_monitor::attestation::Attestation;
 use realm_monitor::platform::{AccessFault, CpuFeatures, Granule, IdRegisters, Platform, TlbScope};
 
@@ -13,7 +15,7 @@ const REALM: u8 = 1;
 pub const SECURE: u8 = 2;
 
 pub struct Machine {
-    pub(super) memory: Box<[Granule]>,
+    pub memory: Box<[Granule]>,
     pub(super) spaces: Box<[AtomicU8]>,
     pub(super) states: Box<[AtomicU16]>,
     cpu: CpuFeatures,
@@ -22,6 +24,9 @@ pub struct Machine {
     pub(super) key_lost: AtomicBool,
     /// How often the host's memory may still be accessed before every access faults.
     pub(super) accesses: AtomicU64,
+    pub(super) eyes: Eyes,
+    /// Called before each step of a PE: others may do something meanwhile.
+    pub turn: OnceLock<fn()>,
 }
 
 impl Machine {
@@ -49,6 +54,24 @@ impl Machine {
             attestation: None,
             key_lost: AtomicBool::new(false),
             accesses: AtomicU64::new(u64::MAX),
+            eyes: Eyes::default(),
+            turn: OnceLock::new(),
+        }
+    }
+
+    fn realm(&self, pa: u64) -> &Granule {
+        let index = Self::index(pa);
+        assert_eq!(
+            self.spaces[index].load(Relaxed),
+            REALM,
+            "granule protection fault at {pa:#x}"
+        );
+        &self.memory[index]
+    }
+
+    fn turn(&self) {
+        if let Some(turn) = self.turn.get() {
+            machine_eyes::away(turn);
         }
     }
 
@@ -71,23 +94,32 @@ impl Machine {
     }
 }
 
+impl Memory for Machine {
+    fn state(&self, pa: u64) -> Option<&AtomicU16> {
+        Some(&self.states[Self::index(pa)])
+    }
+
+    fn words(&self, pa: u64) -> Option<&Granule> {
+        Some(&self.memory[Self::index(pa)])
+    }
+}
+
 impl Platform for Machine {
     fn granule_states(&self) -> &[AtomicU16] {
+        self.turn();
         &self.states
     }
 
     fn granule(&self, pa: u64) -> &Granule {
-        let index = Self::index(pa);
-        assert_eq!(
-            self.spaces[index].load(Relaxed),
-            REALM,
-            "granule protection fault at {pa:#x}"
-        );
-        &self.memory[index]
+        self.turn();
+        self.eyes.granule(self, pa);
+        self.realm(pa)
     }
 
     fn read_non_secure(&self, pa: u64, offset: usize, into: &mut [u64]) -> Result<(), AccessFault> {
+        self.turn();
         let granule = self.host(pa)?;
+        machine_eyes::read(pa, offset, size_of_val(into));
         for (word, cell) in into.iter_mut().zip(&granule[offset / 8..]) {
             *word = cell.load(Relaxed);
         }
@@ -95,6 +127,7 @@ impl Platform for Machine {
     }
 
     fn write_non_secure(&self, pa: u64, offset: usize, from: &[u64]) -> Result<(), AccessFault> {
+        self.turn();
         let granule = self.host(pa)?;
         for (word, cell) in from.iter().zip(&granule[offset / 8..]) {
             cell.store(*word, Relaxed);
@@ -103,19 +136,28 @@ impl Platform for Machine {
     }
 
     fn copy_from_non_secure(&self, src: u64, dst: u64) -> Result<(), AccessFault> {
-        for (from, to) in self.host(src)?.iter().zip(self.granule(dst)) {
+        self.turn();
+        let (from, to) = (self.host(src)?, self.realm(dst));
+        self.eyes.fill(dst);
+        machine_eyes::probe(src);
+        machine_eyes::read(src, 0, size_of_val(from));
+        for (from, to) in from.iter().zip(to) {
             to.store(from.load(Relaxed), Relaxed);
         }
         Ok(())
     }
 
     fn zero_granule(&self, pa: u64) {
-        self.granule(pa)
+        self.turn();
+        self.eyes.wipe(self, pa);
+        self.realm(pa)
             .iter()
             .for_each(|word| word.store(0, Relaxed));
     }
 
     fn gtsi_delegate(&self, pa: u64) -> Result<(), i64> {
+        self.turn();
+        self.eyes.delegate(self, pa);
         match self.spaces[Self::index(pa)].compare_exchange(NON_SECURE, REALM, Relaxed, Relaxed) {
             Ok(_) => Ok(()),
             Err(_) => Err(-3),
@@ -123,13 +165,28 @@ impl Platform for Machine {
     }
 
     fn gtsi_undelegate(&self, pa: u64) -> Result<(), i64> {
+        self.turn();
+        self.eyes.undelegate(self, pa);
         self.spaces[Self::index(pa)].store(NON_SECURE, Relaxed);
         Ok(())
     }
 
-    fn invalidate(&self, _scope: TlbScope) {}
+    fn invalidate(&self, scope: TlbScope) {
+        self.turn();
+        self.eyes.invalidate(self, &scope);
+    }
 
-    fn publish_tables(&self) {}
+    fn publish_tables(&self) {
+        self.turn();
+        self.eyes.publish(self);
+    }
+
+    fn pause(&self) {
+        match self.turn.get() {
+            Some(turn) => machine_eyes::away(turn),
+            None => std::hint::spin_loop(),
+        }
+    }
 
     fn cpu(&self) -> &CpuFeatures {
         &self.cpu

@@ -3,12 +3,15 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 mod machine;
+mod watched;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 
-use self::machine::{Machine, SECURE};
+pub use self::machine::Machine;
+use self::machine::SECURE;
+pub use self::watched::handle_rmi;
 use cca_abi::rmi;
 use cca_abi::rmi::params::{REC_FLAG_RUNNABLE, RealmParams, RecParams};
 use cca_abi::rmi::run::{EXIT, RecEnter, RecExit};
@@ -68,7 +71,7 @@ type Step = Box<dyn FnOnce(RecContext<'_>, &mut u64) -> Exception>;
 /// Each run of the realm is one step of the script; running past its end is an error.
 #[derive(Default)]
 pub struct ScriptedPe {
-    script: VecDeque<Step>,
+    pub script: VecDeque<Step>,
     pub counter: u64,
     pub runs: usize,
     pub last_stage2: Option<Stage2>,
@@ -233,7 +236,7 @@ impl Rig {
 
     pub fn call(&mut self, registers: &Registers) -> Registers {
         let mut registers = *registers;
-        self.monitor.handle_rmi(&mut self.pe, &mut registers);
+        handle_rmi(&self.monitor, &mut self.pe, &mut registers);
         registers
     }
 
@@ -251,7 +254,7 @@ impl Rig {
     pub fn refused(&mut self, registers: &Registers, condition: &str, code: u64) {
         let before = self.snapshot();
         let mut out = *registers;
-        let dispatched = self.monitor.handle_rmi(&mut self.pe, &mut out);
+        let dispatched = handle_rmi(&self.monitor, &mut self.pe, &mut out);
         assert_eq!(dispatched.condition, Some(condition));
         assert_eq!(out.0[0], code, "{condition}");
         assert_eq!(out.0[1..4], [0; 3], "{condition}");
