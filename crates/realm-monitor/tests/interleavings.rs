@@ -17,7 +17,7 @@ use shuttle::scheduler::RandomScheduler;
 use shuttle::{Config, Runner, thread};
 
 /// Orders that are tried, the same ones in every run.
-const ORDERS: usize = 400;
+const ORDERS: usize = 200;
 const SEED: u64 = 0x5A;
 /// A table at level 3 without content, and its granule.
 const BARE: u64 = RAM + 0x20_0000;

@@ -275,7 +275,7 @@ struct BlockingPe {
 impl ProcessingElement for BlockingPe {
     fn run(&mut self, _rec: RecContext<'_>, _stage2: &Stage2) -> Exception {
         self.entered.send(()).unwrap();
-        self.leave.recv().unwrap();
+        let _ = self.leave.recv();
         Exception::Irq
     }
 
@@ -306,6 +306,8 @@ fn a_running_rec_is_not_locked_but_taken() {
     let (stop, leave) = channel();
     let monitor = &rig.monitor;
     std::thread::scope(|scope| {
+        // Gone with a panic, so that nobody waits for it then.
+        let stop = stop;
         scope.spawn(move || {
             let mut registers = rmi::rec_enter::Input {
                 rec: REC1,
@@ -326,6 +328,13 @@ fn a_running_rec_is_not_locked_but_taken() {
             call(rmi::rec_destroy::Input { rec: REC1 }.encode()),
             (3, Some("rec_state"))
         );
+        let change = rmi::rtt_set_ripas::Input {
+            rd: RD,
+            rec: REC1,
+            base: RAM,
+            top: RAM + 0x1000,
+        };
+        assert_eq!(call(change.encode()), (3, Some("rec_state")));
         // A processor that runs is on, even if it has just turned itself off.
         RecContext(monitor.platform().granule(REC1)).set(layout::RUNNABLE, 0);
         assert_eq!(

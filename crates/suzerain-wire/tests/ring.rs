@@ -175,9 +175,20 @@ fn whatever_the_memory_says_an_end_stays_in_its_ring() {
             let which = [SENT, TAKEN, WAKE_RECEIVER, WAKE_SENDER, DATA][dice.below(5)];
             memory[which].store(position, Ordering::Relaxed);
             let mut bytes = vec![0; dice.below(60)];
+            // Each says where it is after it has looked where the other one is, so that either has to go first.
+            let mut moved = [Ok(0), Ok(0)];
+            let first = dice.below(2);
+            for which in [first, 1 - first] {
+                moved[which] = if which == 0 {
+                    sender.send(&bytes).map(|moved| moved.bytes)
+                } else {
+                    receiver.receive(&mut bytes).map(|moved| moved.bytes)
+                };
+            }
+            let [sent, received] = moved;
             let results = [
-                sender.send(&bytes).map(|moved| moved.bytes),
-                receiver.receive(&mut bytes).map(|moved| moved.bytes),
+                sent,
+                received,
                 sender.wait().map(usize::from),
                 receiver.wait().map(usize::from),
             ];

@@ -59,7 +59,7 @@ impl Eyes {
     ///
     /// If it has left something undone: a descriptor that no walker has been told of, content in a granule that nobody uses, a lock.
     #[track_caller]
-    pub fn end(&self, memory: &impl Memory) {
+    pub fn end(&self, memory: &dyn Memory) {
         let touched = pe::with(|pe| pe.touched.clone());
         for &pa in touched.iter().rev().take(2) {
             self.tables().look(memory, pa);
@@ -80,7 +80,7 @@ impl Eyes {
     ///
     /// If nobody who could have asked holds a lock on it, or on what protects it.
     #[track_caller]
-    pub fn granule(&self, memory: &impl Memory, pa: u64) {
+    pub fn granule(&self, memory: &dyn Memory, pa: u64) {
         if !pe::with(|pe| pe.inside) {
             return;
         }
@@ -114,7 +114,7 @@ impl Eyes {
     ///
     /// If somebody may still reach it, or if its state says that it is wiped already.
     #[track_caller]
-    pub fn wipe(&self, memory: &impl Memory, pa: u64) {
+    pub fn wipe(&self, memory: &dyn Memory, pa: u64) {
         let (inside, filled) = pe::with(|pe| (pe.inside, pe.filled.take() == Some(pa)));
         let Some(state) = memory.state(pa).filter(|_| inside) else {
             return;
@@ -152,7 +152,7 @@ impl Eyes {
     ///
     /// As [`Eyes::delegate`], or if it is not all zero.
     #[track_caller]
-    pub fn undelegate(&self, memory: &impl Memory, pa: u64) {
+    pub fn undelegate(&self, memory: &dyn Memory, pa: u64) {
         moves(memory, pa, GranuleState::Delegated);
         assert!(is_zero(memory, pa), "{pa:#x} goes back with content");
     }
@@ -163,7 +163,7 @@ impl Eyes {
     ///
     /// If its lock is not held, or its state says that it has been moved.
     #[track_caller]
-    pub fn delegate(&self, memory: &impl Memory, pa: u64) {
+    pub fn delegate(&self, memory: &dyn Memory, pa: u64) {
         moves(memory, pa, GranuleState::Undelegated);
     }
 
@@ -173,7 +173,7 @@ impl Eyes {
     ///
     /// If a valid descriptor has become another one.
     #[track_caller]
-    pub fn publish(&self, memory: &impl Memory) {
+    pub fn publish(&self, memory: &dyn Memory) {
         self.look(memory);
         pe::with(|pe| pe.unpublished.clear());
     }
@@ -184,7 +184,7 @@ impl Eyes {
     ///
     /// If a valid descriptor has become another one.
     #[track_caller]
-    pub fn invalidate(&self, memory: &impl Memory, scope: &TlbScope) {
+    pub fn invalidate(&self, memory: &dyn Memory, scope: &TlbScope) {
         self.look(memory);
         self.tables().forget(memory, scope);
         // An invalidation begins with the barrier that a publication is.
@@ -197,7 +197,7 @@ impl Eyes {
     ///
     /// If the REC does not count as running, or a walker has not been told of a descriptor.
     #[track_caller]
-    pub fn leave(&self, memory: &impl Memory, rec: &Granule) {
+    pub fn leave(&self, memory: &dyn Memory, rec: &Granule) {
         let touched = pe::with(|pe| pe.touched.clone());
         let is_it = |&pa: &u64| {
             memory
@@ -246,7 +246,7 @@ impl Eyes {
 
     /// Looks at the tables that this PE may have changed.
     #[track_caller]
-    fn look(&self, memory: &impl Memory) {
+    fn look(&self, memory: &dyn Memory) {
         let touched = pe::with(|pe| pe.touched.clone());
         for pa in touched {
             let root = self.tables().lock_of(pa);
@@ -258,7 +258,7 @@ impl Eyes {
 
     /// Notes a realm when its descriptor is complete, if nobody `may` have changed it meanwhile.
     #[track_caller]
-    fn meet(&self, memory: &impl Memory, pa: u64, may: impl Fn() -> bool) {
+    fn meet(&self, memory: &dyn Memory, pa: u64, may: impl Fn() -> bool) {
         let is_rd = memory
             .state(pa)
             .is_some_and(|state| word::state(state) == Some(GranuleState::Rd));
@@ -273,7 +273,7 @@ impl Eyes {
     }
 
     /// Whether a granule that is not locked belongs to something that this PE has locked.
-    fn is_protected(&self, memory: &impl Memory, pa: u64) -> bool {
+    fn is_protected(&self, memory: &dyn Memory, pa: u64) -> bool {
         let locked = |pa| memory.state(pa).is_some_and(is_locked);
         let tables = self.tables();
         let root = tables.lock_of(pa);
@@ -305,13 +305,13 @@ fn is_locked(state: &AtomicU16) -> bool {
     state.load(Relaxed) & LOCK != 0
 }
 
-fn is_zero(memory: &impl Memory, pa: u64) -> bool {
+fn is_zero(memory: &dyn Memory, pa: u64) -> bool {
     let words = memory.words(pa);
     words.is_none_or(|words| words.iter().all(|word| word.load(Relaxed) == 0))
 }
 
 /// What is wrong with a granule, if nobody works on it.
-fn unrest(memory: &impl Memory, pa: u64) -> Option<&'static str> {
+fn unrest(memory: &dyn Memory, pa: u64) -> Option<&'static str> {
     let state = memory.state(pa)?;
     let free = word::state(state) == Some(GranuleState::Delegated);
     if is_locked(state) {
@@ -324,7 +324,7 @@ fn unrest(memory: &impl Memory, pa: u64) -> Option<&'static str> {
 }
 
 #[track_caller]
-fn moves(memory: &impl Memory, pa: u64, from: GranuleState) {
+fn moves(memory: &dyn Memory, pa: u64, from: GranuleState) {
     let right = memory
         .state(pa)
         .is_some_and(|state| is_locked(state) && word::state(state) == Some(from));
@@ -337,7 +337,6 @@ fn moves(memory: &impl Memory, pa: u64, from: GranuleState) {
 impl Drop for Eyes {
     fn drop(&mut self) {
         // The next machine of this thread begins with nothing.
-        pe::with(pe::Pe::begin);
-        pe::with(|pe| pe.inside = false);
+        pe::forget();
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use aarch64_formats::stage2::field::{NS, SOFTWARE, TABLE_OR_PAGE, VALID};
 use aarch64_formats::stage2::{self, Level, PAGE_LEVEL, TABLE_ENTRIES};
+use realm_monitor::granule::{GranuleState, word};
 use realm_monitor::platform::{Granule, TlbScope};
 use realm_monitor::realm::layout;
 
@@ -37,7 +38,7 @@ impl Table {
     }
 
     /// Whether a walk comes to it, at `pa`.
-    fn is_linked(&self, memory: &impl Memory, pa: u64) -> bool {
+    fn is_linked(&self, memory: &dyn Memory, pa: u64) -> bool {
         self.parent.is_none_or(|parent| {
             let descriptor = entry(memory, parent);
             descriptor & VALID != 0 && descriptor & ADDRESS == pa
@@ -46,7 +47,7 @@ impl Table {
 }
 
 /// A descriptor as it is now.
-fn entry(memory: &impl Memory, (table, index): (u64, usize)) -> u64 {
+fn entry(memory: &dyn Memory, (table, index): (u64, usize)) -> u64 {
     let words = memory.words(table);
     words.map_or(0, |words| words[index].load(Relaxed) & !SOFTWARE)
 }
@@ -116,7 +117,7 @@ impl Tables {
 
     /// Looks at the table at `pa`, if a walk comes to one there.
     #[track_caller]
-    pub(crate) fn look(&mut self, memory: &impl Memory, pa: u64) {
+    pub(crate) fn look(&mut self, memory: &dyn Memory, pa: u64) {
         let (Some(table), Some(words)) = (self.tables.get_mut(&pa), memory.words(pa)) else {
             return;
         };
@@ -148,7 +149,18 @@ impl Tables {
                 other.is_none(),
                 "{leads_to:#x} is reached from {pa:#x}[{index}] and from {other:x?}"
             );
-            if is_table(descriptor, level) {
+            let (is_table, state) = if is_table(descriptor, level) {
+                (true, GranuleState::Rtt)
+            } else {
+                (false, GranuleState::Data)
+            };
+            // Who has made the descriptor has not got past its publication, so nobody has taken the granule away again.
+            let found = memory.state(leads_to).and_then(word::state);
+            assert!(
+                found == Some(state),
+                "{pa:#x}[{index}] leads to {leads_to:#x}, which is not {state:?}, but {found:?}"
+            );
+            if is_table {
                 let base = self.tables[&pa].span(index).start;
                 let table = Table {
                     vmid,
@@ -165,7 +177,7 @@ impl Tables {
     }
 
     /// An invalidation: what it reaches is forgotten, unless it can still be walked to.
-    pub(crate) fn forget(&mut self, memory: &impl Memory, scope: &TlbScope) {
+    pub(crate) fn forget(&mut self, memory: &dyn Memory, scope: &TlbScope) {
         if let TlbScope::Vmid(vmid) = scope {
             self.used.remove(vmid);
         }
@@ -178,11 +190,14 @@ impl Tables {
             if !overlaps(scope, &all) {
                 continue;
             }
+            let words = memory.words(pa).filter(|_| linked);
             for index in 0..TABLE_ENTRIES {
                 let cached = table.cached[index];
+                let is_valid =
+                    || words.is_some_and(|words| words[index].load(Relaxed) & VALID != 0);
                 if cached == 0
                     || !reaches(scope, &table.span(index), table.level, cached)
-                    || linked && entry(memory, (pa, index)) & VALID != 0
+                    || is_valid()
                 {
                     continue;
                 }

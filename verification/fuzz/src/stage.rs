@@ -1,5 +1,6 @@
 //! A machine that is used again and again: what a run leaves behind is taken away, and then nothing may be left.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cca_abi::rmi::{Command, ReturnCode, Status};
@@ -42,6 +43,13 @@ impl Stage {
             dram_bytes: 64 << 20,
             time: Time::Counted { ticks: 100 },
             ..Config::default()
+        });
+        // Another PE of the host hits the moment between two reads now and then.
+        let reads = AtomicUsize::new(0);
+        machine.meddle(move |words| {
+            if reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(8) {
+                words.change(|word| word ^ 0x8000_0000_0000_1001);
+            }
         });
         let script = Arc::new(Mutex::new(Vec::new()));
         for (place, secondary) in [

@@ -7,7 +7,7 @@ use crate::Needs;
 pub const OUT_OF_REACH: &[(&str, &str)] = &[(
     "RSI_ATTESTATION_TOKEN_CONTINUE/unknown",
     "signing cannot fail with a key, and without one nothing is begun, which is told first (`state`); \
-     `crates/realm-monitor/tests/attestation.rs` has a platform that loses its key",
+     `crates/realm-monitor/tests/attestation` has a platform that loses its key",
 )];
 
 impl Needs {

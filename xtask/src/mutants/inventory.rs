@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Order,
     /// A window between processors.
     Race,
+    /// Something that a caller must not get past.
+    Check,
 }
 
 /// The test that a mutation must not pass.

@@ -2,6 +2,7 @@
 
 mod copy;
 mod inventory;
+mod protections;
 mod run;
 mod sequence;
 mod sites;

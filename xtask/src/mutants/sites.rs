@@ -69,6 +69,7 @@ pub(crate) fn complaints(workspace: &Workspace, rows: &[Row]) -> Result<Vec<Stri
             }
         }
     }
+    lines.extend(super::protections::complaints(workspace, rows)?);
     lines.extend(unargued(rows));
     Ok(lines)
 }

@@ -46,6 +46,7 @@ pub enum Fault {
 /// A transport that fails.
 pub struct Faulty<'m> {
     inner: Transport,
+    supply: &'m Supply,
     fault: &'m spin::Mutex<Fault>,
     calls: &'m AtomicU64,
     log: &'m spin::Mutex<Vec<Command>>,
@@ -58,6 +59,15 @@ impl SmcTransport for Faulty<'_> {
         let command =
             Command::from_function_id(smccc::function_id(registers.0[0])).expect("an RMI command");
         self.log.lock().push(command);
+        if command == Command::GranuleDelegate {
+            let granule = GranuleAddress::new(registers.0[1]).expect("a granule");
+            let words = self.supply.words(granule).iter();
+            let is_zero = |word: &AtomicU64| word.load(Ordering::Relaxed) == 0;
+            assert!(
+                words.into_iter().all(is_zero),
+                "the monitor gets what the host had in {granule:?}"
+            );
+        }
         let fault = *self.fault.lock();
         let refuse = |registers: &mut Registers, x0| {
             self.refused.fetch_add(1, Ordering::Relaxed);
@@ -106,7 +116,17 @@ impl PageSupply for Dry<'_> {
                 left.checked_sub(1)
             })
             .ok()?;
-        self.inner.allocate(pages, align)
+        let first = self.inner.allocate(pages, align)?;
+        // Somebody has used it before.
+        let size = self.page_size();
+        let end = first.get() + pages.bytes(size);
+        for granule in (first.get()..end).step_by(0x1000) {
+            let granule = GranuleAddress::new(granule).expect("a granule");
+            for word in self.words(granule) {
+                word.store(0xD1D1_D1D1, Ordering::Relaxed);
+            }
+        }
+        Some(first)
     }
 
     fn free(&self, first: PageAddress, pages: PageCount) {
@@ -175,6 +195,7 @@ impl Bench {
         pe.run(|| {
             let transport = Faulty {
                 inner: self.machine.transport(),
+                supply: self.machine.supply(),
                 fault: &self.fault,
                 calls: &self.calls,
                 log: &self.log,
