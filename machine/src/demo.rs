@@ -10,7 +10,8 @@ use realm_vmm::{Config, Console, Event, Outcome, RealmMachine, Report, Segment};
 
 use crate::cpu::{GuestCpu, SECONDARY_OFFSET};
 use crate::guests::message;
-use crate::machine::{HostPe, Machine, Stopped};
+use crate::host_pe::HostPe;
+use crate::machine::{Machine, Stopped};
 use crate::monitor_platform::on;
 
 /// The realm to run.

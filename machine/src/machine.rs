@@ -1,4 +1,4 @@
-//! The machine as a whole, and its processing elements as the host uses them.
+//! The machine as a whole.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use realm_monitor::Monitor;
 use realm_monitor::strict::{self, Strictness};
 use root_monitor::{Action, World};
 
-use crate::board::{Board, NoAccess};
-use crate::clock::{Clock, FREQUENCY, Time};
+use crate::board::Board;
+use crate::clock::{Clock, Time};
 use crate::element::{Element, Watched};
 use crate::firmware::{DRAM_BASE, FREE_BASE, Firmware, HOST_CODE, identity, mpidr};
 use crate::guests::{Identity, Place, Program};
-use crate::interrupts::NEVER;
+use crate::host_pe::HostPe;
 use crate::meddler::HostWords;
-use crate::memory::{GRANULE_SIZE, WORDS};
+use crate::memory::GRANULE_SIZE;
 use crate::monitor_platform::{RealmPlatform, current, on};
-use crate::protection::{Gpi, PhysicalAddressSpace};
+use crate::protection::Gpi;
 use crate::snapshot::{GranuleSnapshot, Snapshot};
 use crate::supply::Supply;
 
@@ -54,11 +54,12 @@ pub struct Machine {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     firmware: Firmware,
-    board: Arc<Board>,
+    pub(crate) board: Arc<Board>,
     supply: Supply,
-    taken: Vec<AtomicBool>,
+    /// The processing elements that somebody has.
+    pub(crate) taken: Vec<AtomicBool>,
     /// The second realm monitor, if that is the one that the host sees.
     strict: Option<Strictness>,
 }
@@ -317,7 +318,7 @@ impl Inner {
     }
 
     /// An `SMC` from NS-EL2 on processing element `pe`.
-    fn smc(&self, pe: usize, registers: &mut Registers) {
+    pub(crate) fn smc(&self, pe: usize, registers: &mut Registers) {
         if self.board.failure.get().is_some() {
             // A monitor that has panicked answers nobody.
             registers.0[0] = NOT_SUPPORTED;
@@ -390,162 +391,5 @@ impl SmcTransport for Transport {
     /// If the calling thread is no processing element: see [`HostPe::run`].
     fn smc(&self, registers: &mut Registers) {
         self.inner.smc(current(), registers);
-    }
-}
-
-/// An access of the host that granule protection forbids, or to where no memory is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HostFault {
-    /// The physical address.
-    pub pa: u64,
-    /// What the protection table says about it; `None` if there is no memory.
-    pub gpi: Option<Gpi>,
-}
-
-/// A processing element at NS-EL2.
-pub struct HostPe {
-    inner: Arc<Inner>,
-    index: usize,
-    stop_with_guests: bool,
-}
-
-impl HostPe {
-    /// Its number.
-    pub fn number(&self) -> usize {
-        self.index
-    }
-
-    /// From now on, its thread unwinds with [`Stopped`] once a program in a realm has panicked.
-    pub(crate) fn stop_with_guests(&mut self) {
-        self.stop_with_guests = true;
-    }
-
-    /// Runs `code` with the calling thread as this processing element, for what uses a [`Transport`].
-    pub fn run<T>(&self, code: impl FnOnce() -> T) -> T {
-        on(&self.inner.board, self.index, code)
-    }
-
-    /// The doubleword at `pa`, through the Non-secure physical address space.
-    ///
-    /// # Errors
-    ///
-    /// The fault that hardware takes.
-    pub fn read(&self, pa: u64) -> Result<u64, HostFault> {
-        let _busy = self.inner.board.pes[self.index].access();
-        Ok(self.cell(pa)?[pa as usize % GRANULE_SIZE as usize / 8].load(Ordering::Acquire))
-    }
-
-    /// Stores a doubleword at `pa`, through the Non-secure physical address space.
-    ///
-    /// # Errors
-    ///
-    /// The fault that hardware takes.
-    pub fn write(&self, pa: u64, value: u64) -> Result<(), HostFault> {
-        let _busy = self.inner.board.pes[self.index].access();
-        self.cell(pa)?[pa as usize % GRANULE_SIZE as usize / 8].store(value, Ordering::Release);
-        Ok(())
-    }
-
-    /// All words of the granule at `pa`.
-    ///
-    /// # Errors
-    ///
-    /// The fault that hardware takes.
-    pub fn read_granule(&self, pa: u64) -> Result<Box<[u64; WORDS]>, HostFault> {
-        let _busy = self.inner.board.pes[self.index].access();
-        Ok(crate::memory::contents(self.cell(pa)?))
-    }
-
-    /// Stores all words of the granule at `pa`.
-    ///
-    /// # Errors
-    ///
-    /// The fault that hardware takes.
-    pub fn write_granule(&self, pa: u64, words: &[u64; WORDS]) -> Result<(), HostFault> {
-        let _busy = self.inner.board.pes[self.index].access();
-        for (cell, word) in self.cell(pa)?.iter().zip(words) {
-            cell.store(*word, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    fn cell(&self, pa: u64) -> Result<&crate::memory::Page, HostFault> {
-        self.inner
-            .board
-            .page(pa, PhysicalAddressSpace::NonSecure)
-            .map_err(|cause| match cause {
-                NoAccess::Protected(gpi) => HostFault { pa, gpi: Some(gpi) },
-                NoAccess::NoMemory => HostFault { pa, gpi: None },
-            })
-    }
-}
-
-impl Drop for HostPe {
-    fn drop(&mut self) {
-        self.inner.taken[self.index].store(false, Ordering::Release);
-    }
-}
-
-impl SmcTransport for HostPe {
-    fn smc(&self, registers: &mut Registers) {
-        self.inner.smc(self.index, registers);
-    }
-}
-
-impl realm_vmm::HostPe for HostPe {
-    fn index(&self) -> usize {
-        self.index
-    }
-
-    fn counter(&self) -> u64 {
-        // Who polls the counter must see it advance.
-        self.inner.board.clock.tick();
-        self.inner.board.clock.now()
-    }
-
-    fn frequency(&self) -> u64 {
-        FREQUENCY
-    }
-
-    fn arm_slice(&mut self, deadline: u64) {
-        self.inner.board.pes[self.index].lines.set_slice(deadline);
-    }
-
-    fn disarm_slice(&mut self) {
-        self.inner.board.pes[self.index].lines.set_slice(NEVER);
-    }
-
-    fn acknowledge_interrupts(&mut self) {
-        let board = &self.inner.board;
-        if board.failure.get().is_some() || self.stop_with_guests && board.guests.failed() {
-            resume_unwind(Box::new(Stopped));
-        }
-        self.inner.board.pes[self.index]
-            .lines
-            .acknowledge(&self.inner.board.clock);
-    }
-
-    fn wait(&mut self, deadline: Option<u64>) {
-        let Board { clock, pes, .. } = &*self.inner.board;
-        let lines = &pes[self.index].lines;
-        clock.wait(deadline.unwrap_or(NEVER).min(lines.slice()), || {
-            lines.pending(clock)
-        });
-    }
-
-    fn kick(&mut self, index: usize) {
-        let Board { clock, pes, .. } = &*self.inner.board;
-        if let Some(pe) = pes.get(index).filter(|_| index != self.index) {
-            pe.lines.kick(clock);
-        }
-    }
-
-    fn kick_others(&mut self) {
-        let Board { clock, pes, .. } = &*self.inner.board;
-        for (index, pe) in pes.iter().enumerate() {
-            if index != self.index {
-                pe.lines.kick(clock);
-            }
-        }
     }
 }
