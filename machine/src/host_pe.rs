@@ -42,7 +42,7 @@ impl HostPe {
         self.stop_with_guests = true;
     }
 
-    /// Runs `code` with the calling thread as this processing element, for what uses a [`Transport`].
+    /// Runs `code` with the calling thread as this processing element, for what uses a [`Transport`](crate::Transport).
     pub fn run<T>(&self, code: impl FnOnce() -> T) -> T {
         on(&self.inner.board, self.index, code)
     }
