@@ -92,6 +92,10 @@ impl Machine {
         let about = About {
             pes: self.pes() as u32,
             free: Box::new(|| self.supply().free_bytes()),
+            // That of its process.
+            heap: Box::new(|| None),
+            // As much as the hypervisor of the emulated machine has for that.
+            keep: 96 << 20,
         };
         let mut server = Server::new(&host, &fleet, &outbox, link, about);
         thread::scope(|scope| {

@@ -15,8 +15,11 @@ pub(crate) const MAX_VCPUS: u64 = 64;
 pub(crate) const MAX_CPUS: u64 = 8;
 /// The most memory of the emulated machine.
 const MAX_HOST_MEMORY: u64 = 8 << 30;
-/// Memory of the machine that no realm can have: firmware, the host itself, and what tables a realm needs.
-const HOST_OVERHEAD: u64 = 512 << 20;
+/// Memory of the machine that no realm can have: firmware, the host itself, what tables a realm needs, and the host's books, which grow
+/// with the machine.
+const fn host_overhead(machine: u64) -> u64 {
+    (448 << 20) + machine / 16
+}
 /// How long a machine may run that is told nothing else.
 pub(crate) const USUAL_LIMIT: Duration = Duration::from_secs(120);
 /// How long a machine may run in which a command runs.
@@ -95,11 +98,11 @@ pub(crate) struct RealmOptions {
     pub(crate) sve: u32,
 
     /// The realm's image (raw, loaded and entered at the start of its memory) instead of the demo guest
-    #[arg(long, value_name = "FILE", conflicts_with = "kernel")]
+    #[arg(long, value_name = "FILE", group = "guest", conflicts_with = "kernel")]
     pub(crate) image: Option<PathBuf>,
 
     /// A Linux for the realm instead of the demo guest: an arm64 Image, or `debian` for Debian's kernel
-    #[arg(long, value_name = "FILE|debian")]
+    #[arg(long, value_name = "FILE|debian", group = "guest")]
     pub(crate) kernel: Option<PathBuf>,
 
     /// Linux's first file system [default with `debian`: a busybox]
@@ -115,16 +118,17 @@ pub(crate) struct RealmOptions {
     #[arg(long, value_name = "STR", requires = "kernel")]
     pub(crate) append: Option<String>,
 
-    /// A file that is Linux's disk /dev/vda
-    #[arg(long, value_name = "FILE", requires = "kernel")]
+    /// A file that is Linux's disk /dev/vda; with `create`, also the disk of an image
+    #[arg(long, value_name = "FILE", requires = "guest")]
     pub(crate) disk: Option<PathBuf>,
 
     /// Refuses to have the disk written
     #[arg(long, requires = "disk")]
     pub(crate) read_only: bool,
 
-    /// Gives Linux a network: eth0 with 10.0.2.15, and 10.0.2.2, which answers DHCP and ping. Nothing else gets in or out
-    #[arg(long, requires = "kernel")]
+    /// Gives Linux a network: eth0 with 10.0.2.15, and 10.0.2.2, which answers DHCP and ping. Nothing else gets in or out. With
+    /// `create`, also an image
+    #[arg(long, requires = "guest")]
     pub(crate) network: bool,
 
     /// Takes connections at a port of this host, and passes them on to one of the realm [ADDRESS: 127.0.0.1 unless given; with a
@@ -132,7 +136,7 @@ pub(crate) struct RealmOptions {
     #[arg(
         long,
         value_name = "[ADDRESS:]PORT:REALMPORT",
-        requires = "kernel",
+        requires = "guest",
         value_parser = Publish::parse
     )]
     pub(crate) publish: Vec<Publish>,
@@ -141,10 +145,20 @@ pub(crate) struct RealmOptions {
     #[arg(
         long = "host-port",
         value_name = "PORT",
-        requires = "kernel",
+        requires = "guest",
         value_parser = network::parse_port
     )]
     pub(crate) host_ports: Vec<u16>,
+
+    /// So many virtio consoles for an image, besides the PL011 (with `create`) [default: 0]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "image",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(crate) consoles: u8,
 
     /// Runs a command in Debian's Linux instead of a shell; its exit status is that of the tool
     #[arg(long, value_name = "COMMAND", requires = "kernel")]
@@ -285,6 +299,13 @@ impl Options {
             );
             return Err(Failure::input(message));
         }
+        let realm = &self.realm;
+        let wants = realm.disk.is_some() || realm.network().is_some() || realm.consoles > 0;
+        if realm.image.is_some() && wants {
+            return Err(Failure::input(
+                "--image has no disk, network or consoles with `run`; `suzerain create` gives it some",
+            ));
+        }
         let (page, memory) = (self.page_size.bytes(), self.realm.memory());
         if memory == 0 || !memory.is_multiple_of(page) {
             let pages = size::show(page);
@@ -294,7 +315,7 @@ impl Options {
         }
         let host_memory = self.host_memory();
         check_machine_memory("--host-memory", host_memory)?;
-        let most = host_memory - HOST_OVERHEAD;
+        let most = host_memory - host_overhead(host_memory);
         if memory > most {
             let wanted = size::show(memory);
             let (machine, most) = (size::show(host_memory), size::show(most));
@@ -314,12 +335,11 @@ impl Options {
     /// Memory of the machine in bytes: what the user says, or the smallest power of two that holds the realm.
     pub(crate) fn host_memory(&self) -> u64 {
         self.host_memory.unwrap_or_else(|| {
-            let needed = self
-                .realm
-                .memory()
-                .saturating_add(HOST_OVERHEAD)
-                .min(MAX_HOST_MEMORY);
-            needed.next_power_of_two().max(1 << 30)
+            let memory = self.realm.memory();
+            let sizes = (30..).map(|bits| 1 << bits);
+            let mut sizes = sizes.take_while(|&size| size < MAX_HOST_MEMORY);
+            let fits = |size: &u64| memory.saturating_add(host_overhead(*size)) <= *size;
+            sizes.find(fits).unwrap_or(MAX_HOST_MEMORY)
         })
     }
 
@@ -477,6 +497,9 @@ mod tests {
             (&["--machine", "model", "--image", "x"], "--image"),
             (&["--machine", "model", "--kernel", "debian"], "--kernel"),
             (&["--kernel", "Image", "--exec", "nproc"], "--exec"),
+            (&["--image", "x", "--network"], "--image"),
+            (&["--image", "x", "--disk", "y"], "--image"),
+            (&["--image", "x", "--consoles", "1"], "--image"),
         ] {
             let failure = options(arguments).check().unwrap_err();
             assert!(failure.to_string().starts_with(name), "{failure}");

@@ -39,7 +39,13 @@ pub(crate) fn named(
 ) -> Result<Option<Blueprint>, Failure> {
     if let Some(path) = &options.image {
         let image = prepare::read_image(path, options.memory())?;
-        return Ok(Some(raw(options, image)));
+        let consoles = (0..options.consoles).map(|_| Device::Console).collect();
+        let (devices, disks) = devices(options, consoles)?;
+        return Ok(Some(Blueprint {
+            devices,
+            disks,
+            ..raw(options, image)
+        }));
     }
     let Some(path) = &options.kernel else {
         return Ok(None);
@@ -74,25 +80,12 @@ fn linux(
     kernel: &[u8],
     initrd: Option<&[u8]>,
 ) -> Result<Blueprint, Failure> {
-    let mut devices = Vec::new();
-    let mut disks = Vec::new();
     let mut words = vec![COMMAND_LINE.to_owned()];
-    if options.exec.is_some() {
-        devices.extend([Device::Console, Device::Console, Device::Console]);
-    }
-    if let Some(path) = &options.disk {
-        let disk = Disk::open(path, options.read_only)?;
-        devices.push(Device::Disk {
-            sectors: disk.sectors(),
-            read_only: disk.read_only(),
-        });
-        disks.push(disk);
-    }
-    if options.network().is_some() {
-        devices.push(Device::Network {
-            mac: network::REALM_HARDWARE,
-        });
-    }
+    let consoles = match options.exec {
+        Some(_) => vec![Device::Console, Device::Console, Device::Console],
+        None => Vec::new(),
+    };
+    let (mut devices, disks) = devices(options, consoles)?;
     // It is no part of the measurement.
     let seed = random::words(&random::bytes::<32>()?);
     devices.push(Device::Entropy { seed });
@@ -125,6 +118,29 @@ fn linux(
         devices,
         disks,
     })
+}
+
+/// The consoles, the disk and the network that the user wants, and what is behind them.
+fn devices(
+    options: &RealmOptions,
+    consoles: Vec<Device>,
+) -> Result<(Vec<Device>, Vec<Disk>), Failure> {
+    let mut devices = consoles;
+    let mut disks = Vec::new();
+    if let Some(path) = &options.disk {
+        let disk = Disk::open(path, options.read_only)?;
+        devices.push(Device::Disk {
+            sectors: disk.sectors(),
+            read_only: disk.read_only(),
+        });
+        disks.push(disk);
+    }
+    if options.network().is_some() {
+        devices.push(Device::Network {
+            mac: network::REALM_HARDWARE,
+        });
+    }
+    Ok((devices, disks))
 }
 
 fn read(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {

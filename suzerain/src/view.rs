@@ -11,7 +11,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Bar, BarChart, BarGroup, Block, Cell, Gauge, Paragraph, Row, Table};
 use realm_vmm::control::message::{Details, State, Status};
 
-use crate::commands::state;
+use crate::commands::{heap, state};
 use crate::foreign::printable;
 use crate::session::Listing;
 use crate::size;
@@ -117,9 +117,10 @@ fn header(listing: &Listing) -> Paragraph<'static> {
         .filter(|realm| realm.state == State::Running)
         .count();
     let text = format!(
-        " suzerain   {} realms, {running} running   {} processors",
+        " suzerain   {} realms, {running} running   {} processors{}",
         listing.realms.len(),
-        listing.pes
+        listing.pes,
+        heap(listing)
     );
     Paragraph::new(Line::styled(
         text,
@@ -275,7 +276,7 @@ mod tests {
 
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
-    use realm_vmm::control::message::Spec;
+    use realm_vmm::control::message::{HeapUse, Spec};
     use realm_vmm::report::{GranuleReport, RecReport};
 
     use super::*;
@@ -307,6 +308,11 @@ mod tests {
             },
             pes: 2,
             free: 1 << 30,
+            heap: Some(HeapUse {
+                size: 1 << 28,
+                used: 5 << 20,
+                peak: 7 << 20,
+            }),
         };
         let spec: Spec = serde_json::from_str(
             r#"{"vcpus":2,"memory":4096,"entry":0,"arguments":[0,0,0,0,0,0,0,0]}"#,
@@ -350,6 +356,7 @@ mod tests {
         let frame = drawn(&view, 110, 36);
         for part in [
             "2 realms, 2 running",
+            "hypervisor uses 5.0M of its 256.0M (at most 7.0M)",
             "80 granules",
             "vCPUs of web",
             "0x100",

@@ -127,6 +127,11 @@ impl GranuleAddress {
         }
     }
 
+    /// The granule that a physical address is in.
+    pub(crate) const fn of(address: u64) -> Self {
+        Self(address & !(GRANULE - 1))
+    }
+
     /// The physical address in bytes.
     #[must_use]
     pub const fn get(self) -> u64 {

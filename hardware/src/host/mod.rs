@@ -37,6 +37,7 @@ pub use count::{counter, frequency, timed_smc};
 pub use counters::{counters, start_counters, stop_counters};
 pub use entry::MAX_PES;
 pub use gic::Gic;
+pub use heap::heap_use;
 pub use interface::{fill_interface, interface_differences};
 pub use masters::Masters;
 pub use memory::Dram;

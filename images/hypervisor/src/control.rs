@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
-use hardware::host::{Channel, Gic, MAX_PES, Pe, Transport};
+use hardware::host::{Channel, Gic, MAX_PES, Pe, Transport, heap_use};
 use hardware::println;
 use realm_host::{Host, PageSize};
 use realm_vmm::control::{About, Link, Outbox, Port, Server};
@@ -85,6 +85,8 @@ pub(crate) fn serve(
     let about = About {
         pes: pes as u32,
         free: Box::new(|| host.supply().free_bytes()),
+        heap: Box::new(|| Some(heap_use())),
+        keep: memory.keep,
     };
     let mut server = Server::new(host, &shared.fleet, outbox, Wire(channel), about);
     start_others(board);

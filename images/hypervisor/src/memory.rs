@@ -13,8 +13,15 @@ use hardware::host::Dram;
 use crate::board::Board;
 use crate::extents::Extents;
 
-/// The hypervisor's heap: memory that is there on every machine that has the layout.
+/// The hypervisor's heap, for all but its books: memory that is there on every machine that has the layout.
 const HEAP: Range<u64> = 0x4200_0000..0x4C00_0000;
+/// So much of it is the hypervisor's own: messages of the control channel, and what there is once.
+const OWN: u64 = 64 << 20;
+/// So much of it realms are promised when they are created, for all that their devices and vCPUs make the hypervisor keep.
+const KEEP: u64 = HEAP.end - HEAP.start - OWN;
+/// One byte of so many that realms can have is heap as well, for the books: the ledger of granules, what is shared, and what is free take
+/// at most 128 bytes for each page of 4 KiB, whatever realms do with it (`realm-host`: `tests/books.rs`).
+const BOOKS: u64 = 32;
 
 /// The realm that runs if no launch bundle says otherwise.
 const DEMO: Launch = Launch {
@@ -41,6 +48,8 @@ pub(crate) struct Memory {
     pub(crate) dram: Dram,
     /// What is left for realms.
     pub(crate) free: Extents,
+    /// Bytes of the heap that realms can be promised.
+    pub(crate) keep: u64,
     /// What to run.
     pub(crate) launch: Launch,
     /// Its image.
@@ -102,32 +111,30 @@ pub(crate) fn survey(mut dram: Dram, board: &Board) -> Result<Memory, String> {
     } else {
         None
     };
-    let Some(launch) = launch else {
-        return Ok(Memory {
-            dram,
-            free,
-            launch: DEMO,
-            image: DEMO_IMAGE,
-        });
+    let (launch, image) = match launch {
+        None => (DEMO, DEMO_IMAGE),
+        Some(launch) if launch.is_control() => {
+            free.remove(bundle);
+            (launch, [].as_slice())
+        }
+        Some(launch) => {
+            let image = image_of(&launch).filter(|image| free.contains(granules(image)));
+            let image = image.ok_or_else(|| {
+                format!("the launch bundle's image is not in memory: {launch:x?}")
+            })?;
+            free.remove(bundle);
+            free.remove(granules(&image));
+            (launch, dram.bytes(image))
+        }
     };
-    if launch.is_control() {
-        free.remove(bundle);
-        return Ok(Memory {
-            dram,
-            free,
-            launch,
-            image: &[],
-        });
-    }
-    let image = image_of(&launch).filter(|image| free.contains(granules(image)));
-    let image =
-        image.ok_or_else(|| format!("the launch bundle's image is not in memory: {launch:x?}"))?;
-    free.remove(bundle);
-    free.remove(granules(&image));
-    let image = dram.bytes(image);
+    let books = (free.size() / BOOKS).next_multiple_of(GRANULE_SIZE);
+    let place = free.take(books, GRANULE_SIZE);
+    let place = place.ok_or("no memory is large enough for the hypervisor's books")?;
+    dram.heap(place..place + books);
     Ok(Memory {
         dram,
         free,
+        keep: KEEP,
         launch,
         image,
     })

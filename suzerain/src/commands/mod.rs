@@ -16,7 +16,7 @@ mod up;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::ps::state;
+pub(crate) use self::ps::{heap, state};
 
 use self::attest::Attest;
 use self::host::Host;

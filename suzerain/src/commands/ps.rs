@@ -66,8 +66,17 @@ fn tables(listing: &Listing, columns: Option<usize>) -> String {
     let pes = listing.pes;
     table(heads, rows, columns)
         + &format!(
-            "\n{pes} processors, {free} free, {held} granules with the Realm world{quarantined}\n"
+            "\n{pes} processors, {free} free, {held} granules with the Realm world{quarantined}{}\n",
+            heap(listing)
         )
+}
+
+/// How much of its heap the hypervisor uses; nothing where it has none of its own.
+pub(crate) fn heap(listing: &Listing) -> String {
+    listing.heap.map_or(String::new(), |heap| {
+        let [used, peak, size] = [heap.used, heap.peak, heap.size].map(size::about);
+        format!(", hypervisor uses {used} of its {size} (at most {peak})")
+    })
 }
 
 /// What a realm is doing, or how it ended.
@@ -87,6 +96,7 @@ pub(crate) fn state(realm: &Status) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
+    use realm_vmm::control::message::HeapUse;
     use realm_vmm::report::GranuleReport;
 
     use super::*;
@@ -116,13 +126,18 @@ mod tests {
             },
             pes: 2,
             free: (3 << 30) + 5,
+            heap: Some(HeapUse {
+                size: 160 << 20,
+                used: 1 << 20,
+                peak: 3 << 19,
+            }),
         };
         let text = tables(&listing, None);
         assert_eq!(
             text,
             "ID  NAME       STATE             VCPUS  MEMORY  GRANULES  AGE    EXITS\n\
              3   web\\u{1b}  stopped (failed)  4      512M    9         1m 1s  mmio 6, irq 4\n\n\
-             2 processors, 3.0G free, 9 granules with the Realm world\n"
+             2 processors, 3.0G free, 9 granules with the Realm world, hypervisor uses 1.0M of its 160.0M (at most 1.5M)\n"
         );
         let narrow = tables(&listing, Some(30));
         assert!(

@@ -24,7 +24,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use realm_vmm::control::message::{Answer, Call, Device, Request, Spec, Status};
+use realm_vmm::control::message::{Answer, Call, Device, HeapUse, Request, Spec, Status};
 use realm_vmm::control::{Kind, frame, message};
 use realm_vmm::report::{GranuleReport, Outcome, Report};
 
@@ -98,6 +98,9 @@ pub(crate) struct Listing {
     pub(crate) pes: u32,
     /// Bytes of memory that no realm has.
     pub(crate) free: u64,
+    /// The hypervisor's heap, if it has one of its own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) heap: Option<HeapUse>,
 }
 
 impl Listing {
@@ -113,11 +116,13 @@ impl Listing {
                 granules,
                 pes,
                 free,
+                heap,
             } => Ok(Self {
                 realms,
                 granules,
                 pes,
                 free,
+                heap,
             }),
             other => Err(unexpected(&other)),
         }

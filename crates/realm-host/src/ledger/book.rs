@@ -6,6 +6,7 @@
 use alloc::collections::BTreeMap;
 use core::fmt;
 
+use super::pages::Pages;
 use super::slot::{Account, Packed, Purpose, RealmId, Side, Slot};
 use crate::error::Error;
 use crate::units::{GranuleAddress, PageAddress, PageSize};
@@ -24,6 +25,9 @@ struct Page {
     next: u64,
     previous: u64,
 }
+
+/// The hypervisor's heap has room for so much for every page of the machine.
+const _: () = assert!(size_of::<Option<Page>>() <= 40);
 
 /// A page that is out of the book, for the allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +48,7 @@ struct Shelf {
 /// The book.
 pub(super) struct Book {
     size: PageSize,
-    pages: BTreeMap<u64, Page>,
+    pages: Pages<Page>,
     shelves: BTreeMap<RealmId, Shelf>,
     account: Account,
 }
@@ -53,7 +57,7 @@ impl Book {
     pub(super) const fn new(size: PageSize) -> Self {
         Self {
             size,
-            pages: BTreeMap::new(),
+            pages: Pages::new(size),
             shelves: BTreeMap::new(),
             account: Account {
                 delegated: 0,
@@ -104,7 +108,7 @@ impl Book {
     /// Takes a free granule of the owner's pages, if there is one.
     pub(super) fn take(&mut self, owner: RealmId, purpose: Purpose) -> Option<GranuleAddress> {
         let first = self.shelves.get(&owner)?.first[purpose.side() as usize];
-        let page = self.pages.get_mut(&first)?;
+        let page = self.pages.get_mut(first)?;
         let index = page.slots.iter().position(|&slot| slot == Packed::FREE)?;
         page.slots[index] = Packed::pack(Slot::Held(purpose));
         self.relist(first);
@@ -130,7 +134,7 @@ impl Book {
             _ => None,
         })?;
         self.account.delegated += 1;
-        let page = self.pages.get(&granule.page(self.size).get());
+        let page = self.pages.get(granule.page(self.size).get());
         if let Some(shelf) = page.and_then(|page| self.shelves.get_mut(&page.owner)) {
             shelf.delegated += 1;
         }
@@ -183,7 +187,7 @@ impl Book {
             _ => None,
         })?;
         self.account.quarantined += u64::from(is_new);
-        if let Some(page) = self.pages.get_mut(&granule.page(self.size).get()) {
+        if let Some(page) = self.pages.get_mut(granule.page(self.size).get()) {
             page.reason = x0 as u16;
         }
         Ok(())
@@ -196,7 +200,7 @@ impl Book {
         owner: RealmId,
         purpose: Purpose,
     ) -> Result<(), Error> {
-        let page = self.pages.get(&granule.page(self.size).get());
+        let page = self.pages.get(granule.page(self.size).get());
         let slot = page.map(|page| {
             (
                 page.owner,
@@ -222,7 +226,7 @@ impl Book {
                     .iter()
                     .all(|slot| matches!(slot.unpack(), Slot::Free | Slot::SetAside))
         };
-        let (&address, _) = self.pages.iter().find(|(_, page)| idle(page))?;
+        let (address, _) = self.pages.from(0).find(|(_, page)| idle(page))?;
         self.take_out(address)
     }
 
@@ -275,7 +279,7 @@ impl Book {
         wanted: impl Fn(&Page, Slot) -> bool,
     ) -> Option<(GranuleAddress, Slot, RealmId, u16)> {
         let start = from & !(self.size.bytes() - 1);
-        self.pages.range(start..).find_map(|(&address, page)| {
+        self.pages.from(start).find_map(|(address, page)| {
             let base = PageAddress::new(address, self.size)?;
             (0..self.size.granules().get() as usize).find_map(|index| {
                 let granule = base.granule(index);
@@ -303,7 +307,7 @@ impl Book {
             what,
         };
         let address = granule.page(self.size).get();
-        let page = self.pages.get_mut(&address).ok_or(unknown)?;
+        let page = self.pages.get_mut(address).ok_or(unknown)?;
         let slot = &mut page.slots[granule.index_in_page(self.size)];
         *slot = Packed::pack(to(slot.unpack()).ok_or(unknown)?);
         // Of a realm that is gone, a page goes back although the monitor would not take some of it.
@@ -320,14 +324,14 @@ impl Book {
 
     fn take_out(&mut self, address: u64) -> Option<Freed> {
         self.unlist(address);
-        let Page { owner, side, .. } = self.pages.remove(&address)?;
+        let Page { owner, side, .. } = self.pages.remove(address)?;
         PageAddress::new(address, self.size).map(|page| Freed { page, owner, side })
     }
 
     /// Puts a page into its owner's list or takes it out, as it has free granules or not.
     fn relist(&mut self, address: u64) {
         let granules = self.size.granules().get() as usize;
-        let Some(page) = self.pages.get_mut(&address) else {
+        let Some(page) = self.pages.get_mut(address) else {
             return;
         };
         let has_room = page.slots[..granules].contains(&Packed::FREE);
@@ -342,14 +346,14 @@ impl Book {
             page.next = *first;
             let second = *first;
             *first = address;
-            if let Some(second) = self.pages.get_mut(&second) {
+            if let Some(second) = self.pages.get_mut(second) {
                 second.previous = address;
             }
         }
     }
 
     fn unlist(&mut self, address: u64) {
-        let Some(page) = self.pages.get_mut(&address) else {
+        let Some(page) = self.pages.get_mut(address) else {
             return;
         };
         if !page.listed {
@@ -357,10 +361,10 @@ impl Book {
         }
         page.listed = false;
         let (owner, side, next, previous) = (page.owner, page.side, page.next, page.previous);
-        if let Some(page) = self.pages.get_mut(&next) {
+        if let Some(page) = self.pages.get_mut(next) {
             page.previous = previous;
         }
-        if let Some(page) = self.pages.get_mut(&previous) {
+        if let Some(page) = self.pages.get_mut(previous) {
             page.next = next;
         } else if let Some(shelf) = self.shelves.get_mut(&owner) {
             shelf.first[side as usize] = next;

@@ -9,6 +9,7 @@ mod book;
 mod budget;
 mod granules;
 mod handle;
+mod pages;
 mod slot;
 
 pub(crate) use granules::Granules;

@@ -39,18 +39,34 @@ impl Access {
     }
 }
 
-/// What is mapped at an unprotected address.
+/// What is mapped at an unprotected address: in one word, as a realm decides how many of these there are. The address of the first granule,
+/// and in the bits that it has not, the level, and whether the granule came from the pool of the realm and not from the embedder.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shared {
-    first: GranuleAddress,
-    level: i64,
-    /// Whether the granule came from the pool of the realm, and not from the embedder.
-    pooled: bool,
-}
+pub(super) struct Shared(u64);
+
+/// In a [`Shared`]: the granule came from the pool.
+const POOLED: u64 = 1 << 2;
 
 impl Shared {
+    const fn new(first: GranuleAddress, level: i64, pooled: bool) -> Self {
+        let pooled = if pooled { POOLED } else { 0 };
+        Self(first.get() | level as u64 & 3 | pooled)
+    }
+
+    const fn first(self) -> GranuleAddress {
+        GranuleAddress::of(self.0)
+    }
+
+    const fn level(self) -> i64 {
+        (self.0 & 3) as i64
+    }
+
+    const fn is_pooled(self) -> bool {
+        self.0 & POOLED != 0
+    }
+
     const fn size(self) -> u64 {
-        Geometry::entry_size(self.level)
+        Geometry::entry_size(self.level())
     }
 }
 
@@ -63,17 +79,12 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
         let mut shared = self.shared.lock();
         if let Some((start, there)) = find(&shared, ipa.get()) {
             let offset = GranuleCount::new((ipa.get() - start) / GRANULE);
-            return Ok(there.first.plus(offset));
+            return Ok(there.first().plus(offset));
         }
         let granule = self.granules().hold(self.id(), Purpose::Shared)?;
         match self.map(ipa, granule, LEAF, Access::ReadWrite) {
             Ok(()) => {
-                let page = Shared {
-                    first: granule,
-                    level: LEAF,
-                    pooled: true,
-                };
-                shared.insert(ipa.get(), page);
+                shared.insert(ipa.get(), Shared::new(granule, LEAF, true));
                 Ok(granule)
             }
             Err(error) => {
@@ -115,11 +126,7 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
             let from = first.plus(GranuleCount::new(done));
             match self.map_largest(at, from, count.get() - done, access) {
                 Ok(level) => {
-                    let entry = Shared {
-                        first: from,
-                        level,
-                        pooled: false,
-                    };
+                    let entry = Shared::new(from, level, false);
                     self.shared.lock().insert(at.get(), entry);
                     done += entry.size() / GRANULE;
                 }
@@ -195,7 +202,7 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
             };
             self.spend()?;
             if (ipa < base || ipa + entry.size() > top) && tables == Tables::Allocator {
-                self.grow(Ipa::new(ipa), entry.level, LEAF)?;
+                self.grow(Ipa::new(ipa), entry.level(), LEAF)?;
                 // A monitor that claims that the table was there already has not split anything.
                 if self.entry(Ipa::new(ipa))?.level != LEAF {
                     return Err(Error::NoProgress {
@@ -209,14 +216,14 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
             let input = rtt_unmap_unprotected::Input {
                 rd: self.rd()?,
                 ipa,
-                level: entry.level,
+                level: entry.level(),
             };
             if let Err(refused) = self.client().rtt_unmap_unprotected(input) {
                 match refused.refusal.rtt_level() {
                     // It is unmapped.
                     Some(_) if refused.output.top > ipa => {}
                     // It has been split.
-                    Some(level) if level == entry.level && level < LEAF => {
+                    Some(level) if level == entry.level() && level < LEAF => {
                         split(&mut shared, ipa, entry);
                         continue;
                     }
@@ -224,9 +231,9 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
                 }
             }
             shared.remove(&ipa);
-            if entry.pooled {
-                self.granules().clear(entry.first);
-                self.granules().release(entry.first)?;
+            if entry.is_pooled() {
+                self.granules().clear(entry.first());
+                self.granules().release(entry.first())?;
             }
         }
     }
@@ -299,18 +306,15 @@ impl<T: SmcTransport, M: PageSupply> Core<'_, T, M> {
         let shared = self.shared.lock();
         let (start, entry) = find(&shared, ipa)?;
         let offset = GranuleCount::new((ipa - start) / GRANULE);
-        Some(f(self.host().supply().words(entry.first.plus(offset))))
+        Some(f(self.host().supply().words(entry.first().plus(offset))))
     }
 }
 
 /// Makes pages of what is known of a block.
 fn split(shared: &mut BTreeMap<u64, Shared>, ipa: u64, block: Shared) {
     for n in 0..block.size() / GRANULE {
-        let page = Shared {
-            first: block.first.plus(GranuleCount::new(n)),
-            level: LEAF,
-            ..block
-        };
+        let first = block.first().plus(GranuleCount::new(n));
+        let page = Shared::new(first, LEAF, block.is_pooled());
         shared.insert(ipa + n * GRANULE, page);
     }
 }

@@ -34,7 +34,8 @@ mod tests {
     use super::*;
     use crate::control::frame::MAX_PAYLOAD;
     use crate::control::message::{
-        Answer, Details, Device, DeviceFault, Event, Outcome, Region, Reply, Spec, State, Status,
+        Answer, Details, Device, DeviceFault, Event, HeapUse, Outcome, Region, Reply, Spec, State,
+        Status,
     };
     use crate::control::status;
     use crate::gic::MAX_VCPUS;
@@ -155,6 +156,11 @@ mod tests {
                 granules: granules(),
                 pes: u32::MAX,
                 free: u64::MAX,
+                heap: Some(HeapUse {
+                    size: u64::MAX,
+                    used: u64::MAX,
+                    peak: u64::MAX,
+                }),
             },
             Answer::Realm {
                 details: Box::new(details()),

@@ -190,12 +190,26 @@ pub enum Answer {
         pes: u32,
         /// Bytes of memory that no realm has.
         free: u64,
+        /// The host's heap, if it has one of its own.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        heap: Option<HeapUse>,
     },
     /// One realm.
     Realm {
         /// All of it.
         details: Box<Details>,
     },
+}
+
+/// How much of its heap a host uses, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeapUse {
+    /// All of it.
+    pub size: u64,
+    /// What is in use now.
+    pub used: u64,
+    /// The most that ever was.
+    pub peak: u64,
 }
 
 /// What a realm is doing.

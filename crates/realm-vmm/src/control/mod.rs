@@ -23,6 +23,7 @@
 pub mod block;
 pub mod bounds;
 pub mod frame;
+pub mod kept;
 pub mod message;
 pub mod outbox;
 mod ports;

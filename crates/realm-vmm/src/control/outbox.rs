@@ -14,6 +14,8 @@ use crate::report;
 
 /// Console output that the tool does not fetch is dropped beyond this many bytes.
 const MOST: usize = 4 << 20;
+/// A tool that does not fetch what it has asked for is not answered beyond this many bytes.
+const MOST_ANSWERS: usize = 2 * MOST;
 /// So many bytes are sent without waiting for the end of a line.
 const MANY: usize = 512;
 
@@ -85,6 +87,11 @@ impl Outbox {
     /// Whether there is room for output of consoles.
     pub fn has_room(&self) -> bool {
         self.pending.lock().bytes.len() < MOST / 2
+    }
+
+    /// Whether there is room for an answer.
+    pub fn has_room_for_answers(&self) -> bool {
+        self.pending.lock().bytes.len() < MOST_ANSWERS
     }
 
     /// PE 0 has something to do.

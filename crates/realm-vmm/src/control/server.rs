@@ -10,11 +10,11 @@ use alloc::vec::Vec;
 use realm_host::{Host, PageSupply, SmcTransport};
 
 use super::frame::{Frame, FrameReader, Kind};
-use super::message::{Answer, Call, Event, Outcome, Reply, Request, Spec, State};
+use super::message::{Answer, Call, Event, HeapUse, Outcome, Reply, Request, Spec, State};
 use super::outbox::{Outbox, Port};
 use super::ports::Ports;
 use super::removal::{Leaving, is_going};
-use super::{VERSION, bounds, status};
+use super::{VERSION, bounds, kept, status};
 use crate::build::Assembly;
 use crate::config::Config;
 use crate::fleet::{Fleet, Member, Service};
@@ -52,6 +52,11 @@ pub struct About<'a> {
     pub pes: u32,
     /// Bytes of memory that no realm has.
     pub free: Box<dyn Fn() -> u64 + Send + 'a>,
+    /// How much of its heap is in use, if it has one of its own.
+    pub heap: Box<dyn Fn() -> Option<HeapUse> + Send + 'a>,
+    /// Bytes of the heap that realms can be promised for what they make the host keep beside their granules. Who would take
+    /// more is refused.
+    pub keep: u64,
 }
 
 /// Serves the channel, on PE 0, between vCPUs.
@@ -141,6 +146,7 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
             self.reader.push(&bytes[..count]);
             loop {
                 match self.reader.take() {
+                    Ok(Some(_)) if self.broken => break,
                     Ok(Some(frame)) => self.frame(frame, pe),
                     Ok(None) => break,
                     Err(malformed) => {
@@ -193,6 +199,14 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
     }
 
     fn request(&mut self, json: &[u8], pe: &mut impl HostPe) {
+        if !self.outbox.has_room_for_answers() {
+            // It has asked for a great deal and takes none of it: it gets no more, and nothing of it is kept.
+            self.broken = true;
+            self.outbox.event(&Event::Failed {
+                error: "the tool does not take the answers to its requests".to_string(),
+            });
+            return;
+        }
         let request: Request = match serde_json::from_slice(json) {
             Ok(request) => request,
             Err(error) => {
@@ -305,6 +319,8 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
                 bounds::REALMS
             ));
         }
+        let promised = self.realms.values().map(|entry| kept::keeps(&entry.spec));
+        kept::admit(&spec, promised.sum(), self.about.keep)?;
         let config = config(&spec);
         let realm = self.next;
         let next = realm
@@ -411,6 +427,7 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
             granules: status::account(self.host),
             pes: self.about.pes,
             free: (self.about.free)(),
+            heap: (self.about.heap)(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod faults;
+mod kept;
 mod overcommit;
 mod removal;
 mod tool;
