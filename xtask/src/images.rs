@@ -76,6 +76,14 @@ pub const PUPPET: Image = Image {
     file: "puppet.bin",
 };
 
+/// The realms of a siege: one that computes, and one that does its worst. Not part of a release.
+pub const SIEGE_GUEST: Image = Image {
+    name: "siege-guest",
+    package: "image-siege-guest",
+    binary: "image-siege-guest",
+    file: "siege-guest.bin",
+};
+
 /// A payload that checks how the firmware enters it. Not part of a release.
 pub const PAYLOAD: Image = Image {
     name: "payload",
@@ -95,10 +103,11 @@ pub const BENCH: Image = Image {
 /// What a release has, in an order in which each finds what it embeds.
 pub const RELEASE: [Image; 4] = [DEMO_GUEST, ROOT_MONITOR, REALM_MONITOR, HYPERVISOR];
 /// Everything that can be built.
-pub const ALL: [Image; 9] = [
+pub const ALL: [Image; 10] = [
     BENCH,
     PAYLOAD,
     PUPPET,
+    SIEGE_GUEST,
     DEMO_GUEST,
     ROOT_MONITOR,
     REALM_MONITOR,

@@ -78,8 +78,8 @@ impl Ring {
                 )
             }
             (Self::Xtask, Self::Format) => other == "cca-abi",
-            // The seed of the development identity.
-            (Self::Xtask, Self::World) => other == "realm-token",
+            // The seed of the development identity; what the realms of a siege are told, and compute.
+            (Self::Xtask, Self::World) => matches!(other, "realm-token" | "realm-guest"),
             _ => false,
         }
     }

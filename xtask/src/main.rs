@@ -5,6 +5,7 @@ mod fuzz;
 mod mutants;
 mod picture;
 mod screen;
+mod siege;
 mod stress;
 mod verify;
 
@@ -61,6 +62,11 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Has a realm do its worst beside one that computes, in a dozen ways, and looks that the second one loses nothing but its share of
+    /// time, and that the hypervisor and the tool stay below the bounds of memory that are printed.
+    ///
+    /// Says first how long it will take. Can be stopped: the next call goes on with the ways that are not done for these images.
+    Siege(siege::Options),
     /// Makes copies of the firmware with one instruction less, and looks which tests notice.
     ///
     /// The list is in verification/mutants. Fails if nobody notices one, or if something in hardware/ that protects a
@@ -110,6 +116,7 @@ fn run(task: Task) -> Result<(), Error> {
         }
         Task::Bench(options) => bench::bench(&workspace, &options),
         Task::Stress { seconds, json } => stress::stress(&workspace, seconds, json),
+        Task::Siege(options) => siege::siege(&workspace, &options),
         Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
         Task::Mutants(options) => mutants::mutants(&workspace, &options),
         Task::Picture => picture::picture(&workspace),

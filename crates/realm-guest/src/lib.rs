@@ -19,6 +19,7 @@ mod ipa_state;
 pub mod psci;
 pub mod puppet;
 mod rsi;
+pub mod siege;
 #[cfg(test)]
 mod testing;
 

@@ -9,7 +9,7 @@ mod hosts;
 mod linux;
 mod reset;
 mod rest;
-mod runs;
+pub(crate) mod runs;
 mod stacks;
 mod suites;
 mod web;

@@ -106,7 +106,7 @@ pub(crate) fn runs(workspace: &Workspace, depth: Depth) -> Vec<Case> {
 }
 
 /// The command as users have it, built now; or the case that says why not.
-pub(super) fn program(workspace: &Workspace) -> Result<PathBuf, Case> {
+pub(crate) fn program(workspace: &Workspace) -> Result<PathBuf, Case> {
     let mut build = cargo(workspace, "build");
     build.args(["--quiet", "--release", "--package", "suzerain"]);
     match child::output(&mut build) {
