@@ -5,7 +5,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use realm_host::{PageSupply, SmcTransport};
 use spin::RwLock;
@@ -15,6 +15,7 @@ use crate::idle::Idle;
 use crate::machine::{RealmMachine, earliest};
 use crate::neighbours::Neighbours;
 use crate::pe::HostPe;
+use crate::turns::{self, Standing};
 
 /// The PE that has a service.
 const SERVICE: usize = 0;
@@ -52,6 +53,8 @@ pub struct Member<'a, T: SmcTransport, M: PageSupply, C: Console> {
     started: AtomicBool,
     /// The share of the machine that counts as used by it, in ticks.
     used: AtomicU64,
+    /// PEs that run a vCPU of it.
+    running: AtomicU32,
 }
 
 impl<'a, T: SmcTransport, M: PageSupply, C: Console> Member<'a, T, M, C> {
@@ -62,6 +65,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Member<'a, T, M, C> {
             machine,
             started: AtomicBool::new(false),
             used: AtomicU64::new(0),
+            running: AtomicU32::new(0),
         }
     }
 
@@ -87,8 +91,7 @@ type Shared<'a, T, M, C> = Arc<Member<'a, T, M, C>>;
 /// The realms of a machine.
 pub struct Fleet<'a, T: SmcTransport, M: PageSupply, C: Console> {
     members: RwLock<Vec<Shared<'a, T, M, C>>>,
-    /// What the realm that has run least had used when it was last chosen: nobody may lag far behind, so that a realm that
-    /// has slept, or is new, does not keep the machine for itself to catch up.
+    /// What the realm that has run least had used when one was last chosen: see [`turns::choose`].
     floor: AtomicU64,
     idle: Arc<Idle>,
     over: AtomicBool,
@@ -124,9 +127,11 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
                         service,
                         more,
                     };
+                    member.running.fetch_add(1, Ordering::Relaxed);
                     member.machine.run_shared(vcpu, &others, pe);
                     let ran = pe.counter().saturating_sub(now);
                     member.used.fetch_add(ran, Ordering::Relaxed);
+                    member.running.fetch_sub(1, Ordering::Relaxed);
                     if member.machine.console.calls_for_service(true) {
                         pe.kick(SERVICE);
                     }
@@ -195,20 +200,24 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
         // Whoever loses the race for a vCPU of one realm looks at the next.
         let mut tried = Vec::new();
         loop {
-            let floor = self.floor.load(Ordering::Relaxed);
             let candidate = {
                 let members = self.members.read();
-                members
+                let standings: Vec<_> = members
                     .iter()
-                    .filter(|member| !tried.contains(&member.id))
-                    .filter(|member| member.is_started() && !member.machine.is_stopped())
-                    .filter(|member| member.has_ready(now) || member.machine.time_is_over(now))
-                    .min_by_key(|member| member.used.load(Ordering::Relaxed))
-                    .cloned()
-            }?;
-            let lag = floor.saturating_sub(candidate.machine.slice);
-            let used = candidate.used.fetch_max(lag, Ordering::Relaxed).max(lag);
-            self.floor.fetch_max(used, Ordering::Relaxed);
+                    .map(|member| {
+                        let lives = member.is_started() && !member.machine.is_stopped();
+                        let wants = member.has_ready(now) || member.machine.time_is_over(now);
+                        Standing {
+                            used: &member.used,
+                            slice: member.machine.slice,
+                            is_ready: lives && wants && !tried.contains(&member.id),
+                            is_running: member.running.load(Ordering::Relaxed) > 0,
+                        }
+                    })
+                    .collect();
+                let chosen = turns::choose(&self.floor, &standings)?;
+                Arc::clone(&members[chosen])
+            };
             match candidate.machine.next(now, pe) {
                 Some(vcpu) => return Some((candidate, vcpu)),
                 None => tried.push(candidate.id),

@@ -42,6 +42,7 @@ pub mod schedule;
 mod serve;
 mod teardown;
 pub mod text;
+mod turns;
 pub mod virtio;
 
 pub use build::Assembly;

@@ -1,0 +1,106 @@
+//! Whose turn it is on a PE: that of the realm that has run least.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// How a realm stands.
+pub(crate) struct Standing<'a> {
+    /// What it has run, in ticks.
+    pub(crate) used: &'a AtomicU64,
+    /// The ticks of its slice.
+    pub(crate) slice: u64,
+    /// Whether a vCPU of it waits for a PE.
+    pub(crate) is_ready: bool,
+    /// Whether a vCPU of it is on a PE.
+    pub(crate) is_running: bool,
+}
+
+/// The realm whose turn it is, of those that are ready.
+///
+/// `floor` is what the realm had used that had run least of all that run or want to. Nobody may lag far behind it, so that a realm that has
+/// slept, or is new, does not keep the machine for itself to catch up. One that runs counts for it although it is not to be chosen: else who
+/// is on several PEs would raise the floor above one that is on one, which then lost what it is behind, again and again.
+pub(crate) fn choose(floor: &AtomicU64, standings: &[Standing<'_>]) -> Option<usize> {
+    let used = |standing: &Standing<'_>| standing.used.load(Ordering::Relaxed);
+    let ready = standings.iter().enumerate().filter(|(_, one)| one.is_ready);
+    let (chosen, standing) = ready.min_by_key(|(_, one)| used(one))?;
+    let lag = floor.load(Ordering::Relaxed).saturating_sub(standing.slice);
+    standing.used.fetch_max(lag, Ordering::Relaxed);
+    let awake = standings
+        .iter()
+        .filter(|one| one.is_ready || one.is_running);
+    if let Some(least) = awake.map(used).min() {
+        floor.fetch_max(least, Ordering::Relaxed);
+    }
+    Some(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+
+    const SLICE: u64 = 10;
+
+    /// Two PEs for so many ticks: one vCPU that runs for slices, and others, enough for all PEs, that are away for `away` ticks at a time.
+    /// What the one vCPU has run.
+    fn beside(away: u64, ticks: u64) -> u64 {
+        let floor = AtomicU64::new(0);
+        let used = [AtomicU64::new(0), AtomicU64::new(0)];
+        let mut pes: [Option<(usize, u64, u64)>; 2] = [None; 2];
+        let mut ran = 0;
+        for now in 0..ticks {
+            for pe in 0..2 {
+                if let Some((realm, since, end)) = pes[pe] {
+                    ran += u64::from(realm == 0);
+                    if now < end {
+                        continue;
+                    }
+                    used[realm].fetch_add(now - since, Ordering::Relaxed);
+                    pes[pe] = None;
+                }
+                let runs = |realm| pes.iter().flatten().any(|&(one, ..)| one == realm);
+                let standing = |realm: usize| Standing {
+                    used: &used[realm],
+                    slice: SLICE,
+                    is_ready: realm == 1 || !runs(0),
+                    is_running: runs(realm),
+                };
+                let realm = choose(&floor, &[standing(0), standing(1)]).expect("one is ready");
+                let length = if realm == 0 { SLICE } else { away };
+                pes[pe] = Some((realm, now, now + length));
+            }
+        }
+        ran
+    }
+
+    #[test]
+    fn a_realm_that_is_long_away_on_all_pes_takes_no_more_than_its_share() {
+        // One PE of two is the fair share of either, however long the other one keeps a PE at a time.
+        for away in [1, 7, 10, 25, 40, 1000] {
+            let ran = beside(away, 100_000);
+            assert!(ran > 90_000, "{ran} of 100000 ticks beside {away}");
+        }
+    }
+
+    #[test]
+    fn who_has_slept_does_not_catch_up() {
+        let floor = AtomicU64::new(0);
+        let (slept, busy) = (AtomicU64::new(0), AtomicU64::new(5000));
+        let standing = |used, is_ready| Standing {
+            used,
+            slice: SLICE,
+            is_ready,
+            is_running: false,
+        };
+        assert_eq!(
+            choose(&floor, &[standing(&slept, false), standing(&busy, true)]),
+            Some(1)
+        );
+        assert_eq!(
+            choose(&floor, &[standing(&slept, true), standing(&busy, true)]),
+            Some(0)
+        );
+        assert_eq!(slept.load(Ordering::Relaxed), 5000 - SLICE);
+        assert_eq!(choose(&floor, &[standing(&slept, false)]), None);
+    }
+}
