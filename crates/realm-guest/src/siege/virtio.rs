@@ -8,6 +8,8 @@ use crate::{GRANULE_SIZE, Ripas};
 const SLOTS: u64 = 0x0A00_0000;
 const SLOT_SIZE: u64 = 0x200;
 const SLOT_COUNT: u64 = 8;
+/// Devices that there are to confuse: two consoles, a disk, a network. Nothing answers behind them.
+const CONFUSED: u64 = 4;
 
 const DEVICE_ID: u64 = 0x008;
 const DRIVER_FEATURES: u64 = 0x020;
@@ -186,7 +188,7 @@ pub(super) fn confuse<P: PuppetPe>(attacker: &Attacker<'_, P>) {
         number
     };
     loop {
-        let mut driver = Driver::new(attacker, next());
+        let mut driver = Driver::new(attacker, next() % CONFUSED);
         let queue = next() % 3;
         driver.start(queue);
         for _ in 0..64 {
