@@ -149,7 +149,7 @@ impl<P: PuppetPe> Attacker<'_, P> {
                 self.set(page, 1, Ripas::Empty);
             }
             for page in slice.clone().step_by(GRANULE_SIZE as usize) {
-                if !page.is_multiple_of(1 << 20) {
+                if !(page - slice.start).is_multiple_of(1 << 20) {
                     self.pe.write(page, page);
                 }
             }
