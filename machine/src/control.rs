@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use realm_host::Host;
@@ -13,10 +13,16 @@ use realm_vmm::fleet::{Fleet, NoService};
 use crate::machine::Machine;
 use crate::monitor_platform::on;
 
+/// So many bytes arrive before some of them have to be taken, as in the rings of an emulated machine.
+const MOST: usize = 512 << 10;
+
 /// What has come over the channel and was not taken yet.
 #[derive(Default)]
 struct Arrivals {
     bytes: Mutex<VecDeque<u8>>,
+    /// Some were taken, or nobody will.
+    taken: Condvar,
+    over: AtomicBool,
     any: AtomicBool,
     closed: AtomicBool,
 }
@@ -34,6 +40,14 @@ struct Channel<W> {
     to: W,
 }
 
+impl<W> Drop for Channel<W> {
+    fn drop(&mut self) {
+        self.arrivals.over.store(true, Ordering::SeqCst);
+        drop(self.arrivals.lock());
+        self.arrivals.taken.notify_all();
+    }
+}
+
 impl<W: Write> Link for Channel<W> {
     fn receive(&mut self, to: &mut [u8]) -> usize {
         let mut bytes = self.arrivals.lock();
@@ -44,6 +58,8 @@ impl<W: Write> Link for Channel<W> {
         if bytes.is_empty() {
             self.arrivals.any.store(false, Ordering::SeqCst);
         }
+        drop(bytes);
+        self.arrivals.taken.notify_all();
         count
     }
 
@@ -131,12 +147,77 @@ impl Machine {
                     Ok(0) | Err(_) => break,
                     Ok(count) => count,
                 };
-                arrivals.lock().extend(&bytes[..count]);
+                let full = |waiting: &mut VecDeque<u8>| {
+                    waiting.len() >= MOST && !arrivals.over.load(Ordering::SeqCst)
+                };
+                let waiting = arrivals.taken.wait_while(arrivals.lock(), full);
+                let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+                if arrivals.over.load(Ordering::SeqCst) {
+                    break;
+                }
+                waiting.extend(&bytes[..count]);
+                drop(waiting);
                 arrivals.any.store(true, Ordering::SeqCst);
                 kick();
             }
             arrivals.closed.store(true, Ordering::SeqCst);
             kick();
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Config;
+
+    /// A tool that never stops to say something.
+    struct Chatter(Arc<AtomicUsize>);
+
+    impl Read for Chatter {
+        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+            self.0.fetch_add(to.len(), Ordering::SeqCst);
+            Ok(to.len())
+        }
+    }
+
+    #[test]
+    fn what_arrives_waits_outside_until_there_is_room() {
+        let machine = Machine::new(Config {
+            pes: 1,
+            dram_bytes: 64 << 20,
+            ..Config::default()
+        });
+        let said = Arc::new(AtomicUsize::new(0));
+        let arrivals = Arc::new(Arrivals::default());
+        let mut channel = Channel {
+            arrivals: Arc::clone(&arrivals),
+            to: io::sink(),
+        };
+        machine.read_from(Chatter(Arc::clone(&said)), &arrivals);
+        let settled = || {
+            let mut before = usize::MAX;
+            while before != said.load(Ordering::SeqCst) {
+                before = said.load(Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(200));
+            }
+            before
+        };
+        // What was read last waits for room.
+        let most = MOST + 2 * (64 << 10);
+        assert!(settled() <= most);
+        let mut bytes = vec![0; most];
+        assert!(channel.receive(&mut bytes) >= MOST);
+        let more = settled();
+        assert!(more > most && more <= 2 * most, "{more}");
+        // The thread ends with the channel.
+        drop(channel);
+        while !arrivals.closed.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }

@@ -47,6 +47,12 @@ impl HostPe {
         on(&self.inner.board, self.index, code)
     }
 
+    /// As [`HostPe::run`], for code that is given the processing element.
+    pub fn run_with<T>(&mut self, code: impl FnOnce(&mut Self) -> T) -> T {
+        let inner = Arc::clone(&self.inner);
+        on(&inner.board, self.index, || code(self))
+    }
+
     /// The doubleword at `pa`, through the Non-secure physical address space.
     ///
     /// # Errors

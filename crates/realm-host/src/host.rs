@@ -12,7 +12,7 @@ use crate::error::{About, Error};
 use crate::ledger::{Account, EMBEDDER, Granules, Purpose, Quarantined, RealmId};
 use crate::supply::PageSupply;
 use crate::transport::SmcTransport;
-use crate::units::{GranuleAddress, GranuleCount};
+use crate::units::{GranuleAddress, GranuleCount, PageCount};
 
 /// VMIDs that every PE has.
 const NARROW_VMIDS: usize = 1 << 8;
@@ -117,6 +117,11 @@ impl<T: SmcTransport, M: PageSupply> Host<T, M> {
     /// Host pages that realms hold now, quarantined ones included.
     pub fn pages_held(&self) -> usize {
         self.granules.pages()
+    }
+
+    /// Host pages that realms were promised and do not hold yet: never more than are free.
+    pub fn pages_owed(&self) -> PageCount {
+        self.granules.pages_owed()
     }
 
     /// Calls `f` for each granule that the monitor has now, those in quarantine included, in ascending order of address: what

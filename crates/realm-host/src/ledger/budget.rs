@@ -68,6 +68,11 @@ impl Budget {
         Ok(())
     }
 
+    /// Pages that are promised and not taken yet, over all realms.
+    pub(super) const fn owed(&self) -> PageCount {
+        PageCount::new(self.owed)
+    }
+
     /// Whether a realm may take so many pages, if so many are free.
     pub(super) fn may_take(
         &self,

@@ -77,6 +77,10 @@ impl<T: SmcTransport, M: PageSupply> Granules<T, M> {
         self.book.lock().pages()
     }
 
+    pub(crate) fn pages_owed(&self) -> PageCount {
+        self.budget.lock().owed()
+    }
+
     pub(crate) fn open(&self, owner: RealmId) {
         self.book.lock().open(owner);
         self.budget.lock().open(owner);

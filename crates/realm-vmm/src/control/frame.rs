@@ -150,7 +150,7 @@ impl FrameReader {
     ///
     /// If what comes next is no header.
     pub fn take(&mut self) -> Result<Option<Frame>, Malformed> {
-        let waiting = &self.bytes[self.taken..];
+        let waiting = self.bytes.get(self.taken..).unwrap_or_default();
         let Some((header, rest)) = waiting.split_first_chunk::<HEADER>() else {
             return Ok(None);
         };

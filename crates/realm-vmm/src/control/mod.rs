@@ -20,6 +20,14 @@
 //! A realm is made in three steps: the request `create`, contents in ascending order of address, the request
 //! `activate`, whose reply has the realm's initial measurement, or says what went wrong with the contents. After that, `start` runs it.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing
+)]
+
 pub mod block;
 pub mod bounds;
 pub mod frame;

@@ -12,10 +12,9 @@ use super::message::Event;
 use crate::console::Console;
 use crate::report;
 
-/// Console output that the tool does not fetch is dropped beyond this many bytes.
-const MOST: usize = 4 << 20;
-/// A tool that does not fetch what it has asked for is not answered beyond this many bytes.
-const MOST_ANSWERS: usize = 2 * MOST;
+/// Console output that the tool does not fetch is dropped beyond this many bytes; requests wait, and so do reports of realms that were
+/// taken apart, while half of them are there.
+pub const MOST: usize = 4 << 20;
 /// So many bytes are sent without waiting for the end of a line.
 const MANY: usize = 512;
 
@@ -84,14 +83,14 @@ impl Outbox {
         }
     }
 
-    /// Whether there is room for output of consoles.
+    /// Whether there is room for output of consoles, and for an answer.
     pub fn has_room(&self) -> bool {
-        self.pending.lock().bytes.len() < MOST / 2
+        self.waiting() < MOST / 2
     }
 
-    /// Whether there is room for an answer.
-    pub fn has_room_for_answers(&self) -> bool {
-        self.pending.lock().bytes.len() < MOST_ANSWERS
+    /// How many bytes wait to be sent.
+    pub fn waiting(&self) -> usize {
+        self.pending.lock().bytes.len()
     }
 
     /// PE 0 has something to do.
@@ -103,11 +102,6 @@ impl Outbox {
     /// Whether PE 0 is to be called. Says so once.
     pub fn calls(&self) -> bool {
         self.call.load(Ordering::Relaxed) && self.call.swap(false, Ordering::AcqRel)
-    }
-
-    /// Whether there is anything to send.
-    fn waits(&self) -> bool {
-        !self.pending.lock().bytes.is_empty()
     }
 
     /// Whether PE 0 should send now.
@@ -128,8 +122,11 @@ impl Pending {
     fn console(&mut self, realm: u32, stream: u8, bytes: &[u8]) {
         if let Some((last_realm, last_stream, at)) = self.console {
             let length = self.bytes.len() - at - HEADER + bytes.len();
-            if (last_realm, last_stream) == (realm, stream) && length <= MAX_PAYLOAD {
-                self.bytes[at..at + 4].copy_from_slice(&(length as u32).to_le_bytes());
+            if (last_realm, last_stream) == (realm, stream)
+                && length <= MAX_PAYLOAD
+                && let Some(header) = self.bytes.get_mut(at..at + 4)
+            {
+                header.copy_from_slice(&(length as u32).to_le_bytes());
                 self.bytes.extend_from_slice(bytes);
                 return;
             }
@@ -167,7 +164,7 @@ impl Console for Port<'_> {
     }
 
     fn calls_for_service(&self, leaving: bool) -> bool {
-        if leaving && self.outbox.waits() {
+        if leaving && self.outbox.waiting() > 0 {
             self.outbox.hurry();
         }
         self.outbox.calls()

@@ -75,6 +75,10 @@ impl<T: SmcTransport, M: PageSupply, L: Link> Server<'_, '_, T, M, L> {
             Some((realm, Arc::clone(member), *id))
         });
         if let Some((realm, member, id)) = going.next() {
+            if id.is_some() && !self.outbox.has_room() && !self.link.is_closed() {
+                // There is no room for the report yet.
+                return false;
+            }
             let Some(report) = member.machine.teardown_step(STEPS, pe) else {
                 return true;
             };

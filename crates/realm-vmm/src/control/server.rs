@@ -73,6 +73,8 @@ pub struct Server<'f, 'a, T: SmcTransport, M: PageSupply, L> {
     next: u32,
     greeted: bool,
     broken: bool,
+    /// Frames wait here until the tool has fetched some of what was said to it.
+    held: bool,
     pub(super) leaving: Option<Leaving>,
 }
 
@@ -119,6 +121,7 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
             next: 1,
             greeted: false,
             broken: false,
+            held: false,
             leaving: None,
         }
     }
@@ -137,30 +140,52 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
     fn receive(&mut self, pe: &mut impl HostPe) -> bool {
         let mut bytes = [0; 4096];
         let mut budget = BUDGET;
-        while budget > 0 && !self.broken && !self.fleet.is_over() {
+        while budget > 0 && self.answers(pe) {
             let count = self.link.receive(&mut bytes);
             if count == 0 {
                 return false;
             }
             budget = budget.saturating_sub(count);
-            self.reader.push(&bytes[..count]);
-            loop {
-                match self.reader.take() {
-                    Ok(Some(_)) if self.broken => break,
-                    Ok(Some(frame)) => self.frame(frame, pe),
-                    Ok(None) => break,
-                    Err(malformed) => {
-                        // Where the next frame starts nobody knows, so this was the last.
-                        self.broken = true;
-                        self.outbox.event(&Event::Failed {
-                            error: malformed.to_string(),
-                        });
-                        break;
-                    }
+            self.reader.push(bytes.get(..count).unwrap_or(&bytes));
+        }
+        if self.broken {
+            // Until the tool hangs up, which shows only when everything that it has said was taken.
+            while budget > 0 {
+                let count = self.link.receive(&mut bytes);
+                if count == 0 {
+                    return false;
+                }
+                budget = budget.saturating_sub(count);
+            }
+            return true;
+        }
+        self.answers(pe)
+    }
+
+    /// Does what the frames ask for that are here, as long as there is room for what is said to them: a tool that fetches no answer
+    /// gets none. Says whether that is all of them.
+    fn answers(&mut self, pe: &mut impl HostPe) -> bool {
+        while !self.broken && !self.fleet.is_over() {
+            if !self.outbox.has_room() {
+                self.held = true;
+                return false;
+            }
+            match self.reader.take() {
+                Ok(Some(frame)) => self.frame(frame, pe),
+                Ok(None) => {
+                    self.held = false;
+                    return true;
+                }
+                Err(malformed) => {
+                    // Where the next frame starts nobody knows, so this was the last.
+                    self.broken = true;
+                    self.outbox.event(&Event::Failed {
+                        error: malformed.to_string(),
+                    });
                 }
             }
         }
-        !self.broken
+        false
     }
 
     /// Sends what there is to send, until the other side has to take some of it first. Says whether that was all.
@@ -173,7 +198,8 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
                     return true;
                 }
             }
-            *sent += self.link.send(&bytes[*sent..]).min(bytes.len() - *sent);
+            let rest = bytes.get(*sent..).unwrap_or_default();
+            *sent += self.link.send(rest).min(rest.len());
             if *sent < bytes.len() {
                 return false;
             }
@@ -199,14 +225,6 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
     }
 
     fn request(&mut self, json: &[u8], pe: &mut impl HostPe) {
-        if !self.outbox.has_room_for_answers() {
-            // It has asked for a great deal and takes none of it: it gets no more, and nothing of it is kept.
-            self.broken = true;
-            self.outbox.event(&Event::Failed {
-                error: "the tool does not take the answers to its requests".to_string(),
-            });
-            return;
-        }
         let request: Request = match serde_json::from_slice(json) {
             Ok(request) => request,
             Err(error) => {
@@ -373,7 +391,8 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
                 };
                 let aux_granules = active.auxiliary_granules() as u64;
                 let mut machine = RealmMachine::with_realm(self.host, port, active, &config, pe);
-                let devices = &self.realms[&realm].spec.devices;
+                let entry = self.realms.get(&realm);
+                let devices = entry.map_or(&[][..], |entry| &entry.spec.devices);
                 let ports = match Ports::attach(&mut machine, devices, pe.counter()) {
                     Ok(ports) => Box::new(ports),
                     Err(error) => {
@@ -465,7 +484,10 @@ impl<T: SmcTransport, M: PageSupply, L: Link> Service for Server<'_, '_, T, M, L
         }
         self.tell_of_ends();
         more |= self.take_apart(pe);
+        let had_room = self.outbox.has_room();
         self.send();
+        // Who had to wait for room goes on.
+        more |= !had_room && self.outbox.has_room();
         more && !self.fleet.is_over()
     }
 
@@ -476,7 +498,8 @@ impl<T: SmcTransport, M: PageSupply, L: Link> Service for Server<'_, '_, T, M, L
         } else {
             self.outbox.is_urgent()
         };
-        may_send || self.link.has_arrivals() || self.link.is_closed()
+        let may_hear = (self.held || self.link.has_arrivals()) && self.outbox.has_room();
+        may_send || may_hear || self.link.is_closed()
     }
 }
 

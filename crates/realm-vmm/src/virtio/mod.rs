@@ -30,6 +30,13 @@
 //! is reset; nobody else notices. What one call costs is bounded by the sizes of the queue, of the port, and of a transfer. How
 //! accesses are ordered against the realm's is said in `queue.rs`.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable
+)]
+
 mod block;
 mod chain;
 mod console;

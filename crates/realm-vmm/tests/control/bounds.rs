@@ -1,15 +1,18 @@
 //! Realms that make what is said of them long, and tools that ask for much.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cca_abi::smccc::Registers;
 use machine::cpu::{GuestCpu, SECONDARY_OFFSET};
+use machine::{Config, Machine, Time};
 use realm_guest::demo::GuestPe;
 use realm_guest::{Ripas, Rsi};
 use realm_vmm::board;
-use realm_vmm::control::bounds;
-use realm_vmm::control::frame::Kind;
-use realm_vmm::control::message::{Answer, Call, Details, Device, Outcome, Spec};
+use realm_vmm::control::frame::{self, Kind};
+use realm_vmm::control::message::{Answer, Call, Details, Device, Outcome, Request, Spec};
+use realm_vmm::control::outbox::MOST;
+use realm_vmm::control::{Link, bounds};
 use realm_vmm::report::{self, LONGEST_ERROR};
 use realm_vmm::text::json_bytes;
 
@@ -182,4 +185,81 @@ fn a_refusal_does_not_repeat_all_of_a_request() {
             assert!(json_bytes(&error) <= bounds::REFUSAL, "{}", error.len());
         },
     );
+}
+
+/// A tool that says much, and fetches nothing of what it is told before it hangs up.
+struct Deaf<'a> {
+    saying: Vec<u8>,
+    said: &'a AtomicUsize,
+    /// What the host had taken at the last look. When it takes no more, the tool hangs up.
+    before: AtomicUsize,
+}
+
+impl Link for Deaf<'_> {
+    fn receive(&mut self, to: &mut [u8]) -> usize {
+        let from = self.said.load(Ordering::Relaxed);
+        let count = (self.saying.len() - from).min(to.len());
+        to[..count].copy_from_slice(&self.saying[from..from + count]);
+        self.said.store(from + count, Ordering::Relaxed);
+        count
+    }
+
+    fn send(&mut self, _: &[u8]) -> usize {
+        0
+    }
+
+    fn has_room(&self) -> bool {
+        false
+    }
+
+    fn has_arrivals(&self) -> bool {
+        self.said.load(Ordering::Relaxed) < self.saying.len()
+    }
+
+    fn is_closed(&self) -> bool {
+        let said = self.said.load(Ordering::Relaxed);
+        self.before.swap(said, Ordering::Relaxed) == said
+    }
+}
+
+/// What a host takes of that.
+fn taken(saying: Vec<u8>) -> usize {
+    let machine = Machine::new(Config {
+        pes: 1,
+        dram_bytes: 64 << 20,
+        time: Time::Counted { ticks: 100 },
+        ..Config::default()
+    });
+    let said = AtomicUsize::new(0);
+    assert!(machine.serve_link(Deaf {
+        saying,
+        said: &said,
+        before: AtomicUsize::new(usize::MAX),
+    }));
+    said.into_inner()
+}
+
+#[test]
+fn a_tool_that_fetches_no_answers_gets_no_more_of_them() {
+    let request = Request {
+        id: 1,
+        call: Call::List,
+    };
+    let mut saying = Vec::new();
+    let json = serde_json::to_vec(&request).unwrap();
+    frame::write(Kind::Request, 0, 0, &json, &mut saying).unwrap();
+    let length = saying.len();
+    // Each answer has more bytes than its question.
+    let saying = saying.repeat(MOST / length);
+    let all = saying.len();
+    let taken = taken(saying);
+    assert!(
+        taken > MOST / 16 && taken < all / 2 + 4096,
+        "{taken} of {all}"
+    );
+}
+
+#[test]
+fn what_follows_bytes_that_are_no_frames_is_taken_and_ignored() {
+    assert_eq!(taken(vec![0xff; 1 << 20]), 1 << 20);
 }

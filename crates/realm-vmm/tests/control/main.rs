@@ -222,6 +222,53 @@ fn what_is_typed_reaches_a_vcpu_that_waits() {
     );
 }
 
+/// Takes what was typed, once, and says how much that was.
+fn count(guest: &GuestCpu) {
+    let uart = ALIAS | board::UART;
+    for (register, value) in [(0x2C, 0x70), (0x38, 0x50), (0x30, 0x301)] {
+        guest.store_device(uart + register, value);
+    }
+    let (mut bytes, mut idle) = (0_u32, 0);
+    while idle < 50_000 {
+        if guest.load_device(uart + 0x18) & 0x10 == 0 {
+            guest.load_device(uart);
+            (bytes, idle) = (bytes + 1, 0);
+        } else {
+            idle += 1;
+        }
+    }
+    for byte in format!("{bytes}.").bytes() {
+        guest.store_device(uart, byte.into());
+    }
+    let mut call = Registers::default();
+    call.0[0] = 0x8400_0008;
+    guest.call(&mut call);
+}
+
+#[test]
+fn what_is_typed_and_not_taken_is_bounded() {
+    with_host(
+        |machine| machine.install(RAM, Arc::new(count)),
+        |tool| {
+            let spec = Spec {
+                lines: false,
+                ..spec(1)
+            };
+            let realm = tool.realm("slow", spec);
+            for _ in 0..50 {
+                tool.send(Kind::Console, realm, &[b'x'; 4096]);
+            }
+            tool.done(Call::Start { realm });
+            assert_eq!(tool.stopped(realm), (report::Outcome::Ok, None));
+            let bytes: usize = said(tool).trim_end_matches('.').parse().expect("a number");
+            // As much in the device as before it.
+            let kept = 2 * (64 << 10);
+            assert_eq!(bytes, kept);
+            tool.done(Call::Shutdown);
+        },
+    );
+}
+
 fn said(tool: &Tool) -> String {
     tool.consoles
         .iter()
