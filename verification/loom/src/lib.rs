@@ -7,6 +7,8 @@
 //! monitors' functions into ones that are wrong, and has to find them: see [`check`].
 #![forbid(unsafe_code)]
 
+pub mod ring;
+
 use std::any::Any;
 
 use loom::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -28,6 +30,10 @@ pub enum Flaw {
     EarlyUnlock,
     /// Who uses a granule without the lock is not counted. Models do that themselves.
     Uncounted,
+    /// Who says that bytes are there says so before they are.
+    Early,
+    /// Who tells something and then looks whether somebody waits for it may look first.
+    NoFence,
 }
 
 /// Runs a model as it is, and with flaws, each of which it has to find: the checker, or an assertion of the model, ends it with a
