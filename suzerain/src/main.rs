@@ -1,56 +1,9 @@
-//! `suzerain`: boots and runs Arm CCA realms.
+//! The program `suzerain`: see the library.
 
 #![forbid(unsafe_code)]
-#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
-
-mod blueprint;
-mod bundle;
-mod channel;
-mod commands;
-mod debian;
-mod evidence;
-mod failure;
-mod file;
-mod foreign;
-mod hex;
-mod keeper;
-mod key;
-mod model;
-mod network;
-mod options;
-mod prepare;
-mod qemu;
-mod random;
-mod records;
-mod screen;
-mod session;
-mod size;
-mod source;
-mod summary;
-mod table;
-mod terminal;
-mod view;
-mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::commands::Arguments;
-use crate::screen::Screen;
-
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let handler = ctrlc::set_handler(|| {
-        if xtask::child::interrupted() {
-            // The second request: whoever should have reacted to the first does not.
-            terminal::restore();
-            std::process::exit(failure::INTERRUPTED.into());
-        }
-        xtask::child::interrupt();
-    });
-    if let Err(error) = handler {
-        Screen::new(false, false).err(&format!("warning: Ctrl-C will not clean up: {error}"));
-    }
-    ExitCode::from(arguments.command.run())
+    suzerain::main()
 }

@@ -1,16 +1,14 @@
 //! The emulated machine: starts QEMU, listens to its UART, and never leaves it behind.
 
-use std::env;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
 use xtask::firmware::FLASH_SIZE;
 use xtask::qemu::{Qemu, listen};
 
@@ -20,11 +18,14 @@ use crate::failure::Failure;
 use crate::foreign::printable;
 use crate::prepare::Parts;
 use crate::records::Parser;
+use crate::scratch::Scratch;
 use crate::screen::Screen;
 use crate::watch::{Machine, Message};
 
 /// The emulator has this long to connect to the bell of the control channel.
 const CONNECT: Duration = Duration::from_secs(20);
+/// So many messages of a machine wait to be shown: then the machine waits, not the memory of this process.
+const MESSAGES: usize = 64;
 
 /// A machine that runs. Dropping it ends it.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub(crate) struct Running {
 pub(crate) struct Process {
     child: Child,
     // Hold flash, bundle and memory for as long as the emulator may open them.
-    _files: TempDir,
+    _files: Scratch,
     _memory: Option<MachineMemory>,
 }
 
@@ -188,8 +189,7 @@ fn start_with<T>(
     let failed = |doing: &str, path: &Path, error: std::io::Error| {
         Failure::from(xtask::Error::io(doing, path, &error))
     };
-    let files = tempfile::Builder::new().prefix("suzerain-").tempdir();
-    let files = files.map_err(|error| failed("create a folder in", &env::temp_dir(), error))?;
+    let files = Scratch::new()?;
     let flash = files.path().join("flash");
     let launch = files.path().join("launch");
     // The flash device has a fixed size; what the firmware does not fill stays a hole in the file.
@@ -226,7 +226,7 @@ fn start_with<T>(
     let mut child = command
         .spawn()
         .map_err(|error| failed("start", &qemu.path, error))?;
-    let (sender, messages) = mpsc::channel();
+    let (sender, messages) = mpsc::sync_channel(MESSAGES);
     let stderr = child.stderr.take().map(|stderr| {
         let sender = sender.clone();
         thread::spawn(move || listen_emulator(stderr, &sender))
@@ -255,7 +255,7 @@ fn start_with<T>(
     Ok((running, added))
 }
 
-fn listen_uart(mut uart: impl Read, to: &Sender<Message>) {
+fn listen_uart(mut uart: impl Read, to: &SyncSender<Message>) {
     let mut parser = Parser::default();
     let mut bytes = [0; 4096];
     while let Ok(read) = uart.read(&mut bytes) {
@@ -270,8 +270,74 @@ fn listen_uart(mut uart: impl Read, to: &Sender<Message>) {
     }
 }
 
-fn listen_emulator(stderr: impl Read, to: &Sender<Message>) {
+fn listen_emulator(stderr: impl Read, to: &SyncSender<Message>) {
     listen(stderr, |line| {
         let _ = to.send(Message::Emulator(line.to_owned()));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use xtask::qemu::LONGEST_LINE;
+
+    use super::*;
+
+    /// A machine that prints the same again and again.
+    #[derive(Clone)]
+    struct Chatter {
+        text: &'static [u8],
+        read: Arc<AtomicUsize>,
+        over: Arc<AtomicBool>,
+    }
+
+    impl Read for Chatter {
+        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+            if self.over.load(Ordering::Relaxed) {
+                return Ok(0);
+            }
+            for (to, from) in to.iter_mut().zip(self.text.iter().cycle()) {
+                *to = *from;
+            }
+            self.read.fetch_add(to.len(), Ordering::Relaxed);
+            Ok(to.len())
+        }
+    }
+
+    /// How much of it is read although nobody takes what was said.
+    fn read(text: &'static [u8], listen: fn(Chatter, &SyncSender<Message>)) -> usize {
+        let chatter = Chatter {
+            text,
+            read: Arc::default(),
+            over: Arc::default(),
+        };
+        let (sender, messages) = mpsc::sync_channel(MESSAGES);
+        let said = chatter.clone();
+        let listening = thread::spawn(move || listen(said, &sender));
+        // Until no more is read.
+        let mut before = usize::MAX;
+        while before != chatter.read.load(Ordering::Relaxed) {
+            before = chatter.read.load(Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(300));
+        }
+        chatter.over.store(true, Ordering::Relaxed);
+        drop(messages);
+        listening.join().unwrap();
+        before
+    }
+
+    #[test]
+    fn a_machine_that_prints_more_than_anybody_reads_waits() {
+        let most = (MESSAGES + 2) * LONGEST_LINE as usize;
+        for read in [
+            read(b"x\n", listen_uart),
+            read(b"x\n", listen_emulator),
+            // A line without end is cut.
+            read(b"x", listen_emulator),
+        ] {
+            assert!(read <= most, "{read} bytes");
+        }
+    }
 }

@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 
 use crate::foreign::printable;
 
-/// Columns as wide as their widest cell; every line ends where its text ends. Lines that are wider than `most` columns are cut.
+/// The widest that a cell is: who names realms does not decide how much is printed.
+const WIDEST: usize = 1024;
+
+/// Columns as wide as their widest cell; every line ends where its text ends. Cells that are too wide are cut, and lines that are wider
+/// than `most` columns.
 pub(crate) fn table<const N: usize>(
     heads: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
     most: Option<usize>,
 ) -> String {
     let mut lines = vec![heads.map(str::to_owned)];
-    lines.extend(rows.map(|row| row.map(|cell| printable(&cell))));
+    lines.extend(rows.map(|row| row.map(|cell| cut(&printable(&cell), Some(WIDEST)))));
     let width = |column: usize| {
         lines
             .iter()

@@ -31,10 +31,16 @@ impl Drop for Raw {
     }
 }
 
-/// Gives the terminal back as it was, if it was taken. Also for a process that ends at once.
-pub(crate) fn restore() {
+/// Gives the terminal back as it was, if it was taken.
+fn restore() {
     // There is nothing else to try.
     let _ = terminal::disable_raw_mode();
+}
+
+/// As [`restore`], for a process that ends at once, with what is on the screen.
+pub(crate) fn restore_all() {
+    foreign::reset();
+    restore();
 }
 
 /// How many columns a table may have.

@@ -23,7 +23,7 @@ const PROPERTIES: &str = "secure=on,virtualization=on,gic-version=3,its=off";
 /// The emulator says this of the first type whenever a machine starts.
 const OLD_TYPE: &str = "Machine type 'virt-6.1' is deprecated";
 /// Bytes of the emulator's standard error that are a line without an end in sight.
-const LONGEST_LINE: u64 = 64 << 10;
+pub const LONGEST_LINE: u64 = 64 << 10;
 /// Its processor, whose counter counts nanoseconds on every type of machine.
 pub const CPU: &str = "max,x-rme=on,cntfrq=1000000000";
 /// What takes every device out of the machine that reads and writes memory by itself: the emulator checks no granule protection

@@ -5,13 +5,13 @@ mod completions;
 mod console;
 mod create;
 mod host;
-mod inspect;
+pub(crate) mod inspect;
 mod linux;
 mod lives;
 mod measure;
-mod ps;
+pub(crate) mod ps;
 mod run;
-mod top;
+pub(crate) mod top;
 mod up;
 
 use clap::{Args, Parser, Subcommand};

@@ -63,8 +63,13 @@ fn look(client: &mut Client, view: &View) -> Result<(Listing, Option<Details>), 
 }
 
 fn once(client: &mut Client) -> Result<String, Failure> {
+    let (listing, details) = look(client, &View::default())?;
+    frame(listing, details)
+}
+
+/// A frame of that, as text.
+pub(crate) fn frame(listing: Listing, details: Option<Details>) -> Result<String, Failure> {
     let mut view = View::default();
-    let (listing, details) = look(client, &view)?;
     view.take(listing, details, Instant::now());
     let (columns, lines) = FRAME;
     let mut terminal = Terminal::new(TestBackend::new(columns, lines))
@@ -77,8 +82,10 @@ fn once(client: &mut Client) -> Result<String, Failure> {
 fn watch(client: &mut Client) -> Result<(), Failure> {
     // Whatever happens, also a panic, gives the terminal back as it was.
     let mut terminal = ratatui::init();
+    foreign::set_changed(true);
     let result = keep_watching(client, &mut terminal);
     ratatui::restore();
+    foreign::set_changed(false);
     result
 }
 

@@ -16,7 +16,7 @@ use std::io;
 
 use serde::Serialize;
 
-pub(crate) use self::printer::{Mode, Printer};
+pub(crate) use self::printer::{Mode, Printer, reset, seen, set_changed};
 
 /// Text in one line, with everything escaped that a terminal would obey or that changes the order of what one reads: a realm, or
 /// a hostile host, must not get to drive the terminal of the person who watches, nor to make lines of its own.

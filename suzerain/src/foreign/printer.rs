@@ -1,11 +1,35 @@
 //! What consoles print, on its way to a terminal.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{escape, is_obeyed};
 
 /// The longest sequence of a terminal that is passed on.
 const LONGEST: usize = 32;
+/// Gives a terminal back as it was: its colours, its cursor, all of its lines.
+const RESET: &[u8] = b"\x1b[m\x1b(B\x1b[r\x1b[?7h\x1b[?25h\x1b[?1l\x1b[?2004l\x1b[?1049l";
+
+/// Whether the terminal at standard output is other than it was.
+static CHANGED: AtomicBool = AtomicBool::new(false);
+
+/// Says whether the terminal at standard output is other than it was.
+pub(crate) fn set_changed(changed: bool) {
+    CHANGED.store(changed, Ordering::SeqCst);
+}
+
+/// Gives the terminal at standard output back as it was, for a process that ends at once. Waits for nobody: whoever holds standard output
+/// may be waiting for the terminal.
+pub(crate) fn reset() {
+    let to = super::stdout();
+    let mut ends = [PollFd::new(&to, PollFlags::OUT)];
+    if CHANGED.load(Ordering::SeqCst) && poll(&mut ends, Some(&Timespec::default())) == Ok(1) {
+        let _ = rustix::io::write(to.as_fd(), RESET);
+    }
+}
 
 /// What a terminal gets to see of control characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,21 +75,30 @@ impl Printer {
     /// When nobody reads them any more.
     pub(crate) fn print(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.filter {
-            Some(filter) => self.to.write_all(filter.pass(bytes).as_bytes())?,
+            Some(filter) => {
+                let text = filter.pass(bytes);
+                if filter.used {
+                    set_changed(true);
+                }
+                self.to.write_all(text.as_bytes())?;
+            }
             None => self.to.write_all(bytes)?,
         }
         self.to.flush()
     }
 }
 
+/// What a terminal gets to see of bytes that come at once.
+pub(crate) fn seen(mode: Mode, bytes: &[u8]) -> String {
+    Filter::new(mode).pass(bytes)
+}
+
 impl Drop for Printer {
-    /// Gives a terminal back as it was: its colours, its cursor, all of its lines.
     fn drop(&mut self) {
         if self.filter.as_ref().is_some_and(|filter| filter.used) {
-            let _ = self
-                .to
-                .write_all(b"\x1b[m\x1b(B\x1b[r\x1b[?7h\x1b[?25h\x1b[?1l\x1b[?2004l\x1b[?1049l");
+            let _ = self.to.write_all(RESET);
             let _ = self.to.flush();
+            set_changed(false);
         }
     }
 }

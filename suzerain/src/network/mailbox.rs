@@ -7,8 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::frames::LONGEST;
+
 /// So many frames wait at most. What comes then is lost, as on any network.
 const MOST: usize = 512;
+/// The most bytes that wait.
+pub(crate) const MOST_BYTES: usize = MOST * LONGEST;
 
 /// Frames of one realm, in the order in which they came.
 #[derive(Debug)]
@@ -28,7 +32,7 @@ impl Mailbox {
     /// # Errors
     ///
     /// When the process has no file descriptors left.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let (bell, sleeper) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         sleeper.set_nonblocking(true)?;
@@ -41,9 +45,12 @@ impl Mailbox {
         })
     }
 
-    /// Adds a frame; never waits. False if there was no room for it.
+    /// Adds a frame; never waits. False if there was no room for it, or it is longer than frames are.
     pub(crate) fn push(&self, frame: Vec<u8>) -> bool {
         self.seen.fetch_add(1, Ordering::Relaxed);
+        if frame.len() > LONGEST {
+            return false;
+        }
         let mut frames = self.frames();
         if frames.len() >= MOST {
             return false;
@@ -58,7 +65,7 @@ impl Mailbox {
     }
 
     /// Takes all frames.
-    pub(super) fn take(&self) -> VecDeque<Vec<u8>> {
+    pub(crate) fn take(&self) -> VecDeque<Vec<u8>> {
         // Bytes before frames: whoever adds one after this rings again.
         let mut bytes = [0; 64];
         while (&self.sleeper)
@@ -66,6 +73,11 @@ impl Mailbox {
             .is_ok_and(|read| read == bytes.len())
         {}
         std::mem::take(&mut *self.frames())
+    }
+
+    /// How many bytes wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.frames().iter().map(Vec::len).sum()
     }
 
     /// Has the network's thread end.
@@ -107,6 +119,7 @@ mod tests {
     fn what_is_too_much_is_lost_and_nobody_waits() {
         let mailbox = Mailbox::new().unwrap();
         assert!(!mailbox.is_used());
+        assert!(!mailbox.push(vec![0; LONGEST + 1]));
         let taken = (0..2 * MOST).filter(|_| mailbox.push(vec![0; 60])).count();
         assert_eq!((taken, mailbox.take().len()), (MOST, MOST));
         assert!(mailbox.is_used() && mailbox.take().is_empty());

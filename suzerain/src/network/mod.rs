@@ -7,6 +7,13 @@
 //! What the realm sends is hostile. A [`Mailbox`] takes its frames from whoever reads the channel, drops those that are too many,
 //! and never waits; one thread for each realm does the rest. It has at most so many connections, and each has buffers of a fixed size.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable
+)]
+
 mod dhcp;
 mod flow;
 mod frames;
@@ -19,8 +26,8 @@ mod tests;
 
 use smoltcp::wire::{EthernetAddress, Ipv4Address};
 
-pub(crate) use self::mailbox::Mailbox;
-pub(crate) use self::peer::start;
+pub(crate) use self::mailbox::{MOST_BYTES, Mailbox};
+pub(crate) use self::peer::{Peer, start};
 pub(crate) use self::plan::{Doors, Plan, Publish, parse_port};
 
 /// The realm's address.

@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_millis(100);
 const PORTS: u16 = 49152;
 
 /// This side of a realm's network.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     stack: Stack,
     doors: Doors,
     flows: Vec<Flow>,
@@ -39,7 +39,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(doors: Doors) -> Self {
+    pub(crate) fn new(doors: Doors) -> Self {
         let place = Place {
             hardware: GATEWAY_HARDWARE,
             address: GATEWAY,
@@ -71,6 +71,15 @@ impl Peer {
                 return;
             }
         }
+    }
+
+    /// Does all that a frame of the realm asks for, and sends the answers nowhere.
+    pub(crate) fn hear(&mut self, frame: Vec<u8>) {
+        self.receive(frame);
+        self.stack.flush(&mut |_| true);
+        self.serve();
+        self.stack.flush(&mut |_| true);
+        self.reap();
     }
 
     /// Takes a frame of the realm.

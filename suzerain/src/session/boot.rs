@@ -248,3 +248,16 @@ fn listen(messages: &Receiver<Message>, lines: &Lines, screen: &Screen) {
         lines.add(printable(&text));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_of_many_are_kept() {
+        let lines = Lines::default();
+        (0..10_000).for_each(|n| lines.add(n.to_string()));
+        assert_eq!(lines.text().lines().count(), LINES);
+        assert!(lines.text().ends_with("9999\n"));
+    }
+}

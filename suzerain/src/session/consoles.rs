@@ -116,6 +116,15 @@ impl Consoles {
         kept.consoles.get(&(realm, stream)).map_or(0, |c| c.end)
     }
 
+    /// How many bytes are kept of all consoles.
+    pub(super) fn kept(&self) -> usize {
+        let kept = lock(&self.kept);
+        kept.consoles
+            .values()
+            .map(|console| console.bytes.len())
+            .sum()
+    }
+
     /// All that is kept of a console.
     pub(crate) fn all(&self, realm: u32, stream: u8) -> Vec<u8> {
         let kept = lock(&self.kept);

@@ -1,16 +1,15 @@
 //! Files as disks of realms.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{File, TryLockError};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use realm_vmm::control::block::{Answer, Operation, SECTOR, Transfer};
 use realm_vmm::control::frame::MAX_PAYLOAD;
-use realm_vmm::virtio::TRANSFERS_IN_FLIGHT;
+use realm_vmm::virtio::{LONGEST_TRANSFER, TRANSFERS_IN_FLIGHT};
 
 use super::lock;
 use crate::failure::Failure;
@@ -85,6 +84,15 @@ impl Disk {
         })
     }
 
+    /// A file of so many bytes that nobody else has.
+    pub(super) fn of(file: File, bytes: u64) -> Self {
+        Self {
+            file,
+            sectors: bytes / SECTOR as u64,
+            read_only: false,
+        }
+    }
+
     /// Its size in sectors of 512 bytes.
     pub(crate) fn sectors(&self) -> u64 {
         self.sectors
@@ -121,43 +129,88 @@ impl Disk {
     }
 }
 
-/// The disks of all realms.
+/// A request of a realm's disk: realm, disk, what it wants.
+type Wanted = (u32, u8, Transfer);
+
+/// The disks of all realms, and what the host wants of them.
 #[derive(Default)]
 pub(super) struct Disks {
-    disks: Mutex<HashMap<(u32, u8), Arc<Disk>>>,
-    /// How many there have been. A host may still want something of those that are gone.
-    made: AtomicUsize,
-    /// Requests that have come and are not answered.
-    wanted: AtomicUsize,
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    disks: HashMap<(u32, u8), Arc<Disk>>,
+    wanted: VecDeque<Wanted>,
+    closed: bool,
 }
 
 impl Disks {
     pub(super) fn add(&self, realm: u32, stream: u8, disk: Disk) {
-        lock(&self.disks).insert((realm, stream), Arc::new(disk));
-        self.made.fetch_add(1, Ordering::Relaxed);
+        lock(&self.inner)
+            .disks
+            .insert((realm, stream), Arc::new(disk));
     }
 
+    /// A realm is gone, and what it wants is of no use to anybody.
     pub(super) fn forget(&self, realm: u32) {
-        lock(&self.disks).retain(|(of, _), _| *of != realm);
+        let mut inner = lock(&self.inner);
+        inner.disks.retain(|(of, _), _| *of != realm);
+        inner.wanted.retain(|(of, ..)| *of != realm);
     }
 
-    /// Counts a request that has come; `false` if the host wants more at once than its disks may.
-    pub(super) fn take(&self) -> bool {
-        let most = TRANSFERS_IN_FLIGHT * self.made.load(Ordering::Relaxed);
-        self.wanted.fetch_add(1, Ordering::Relaxed) < most
+    /// Nothing more is wanted.
+    pub(super) fn close(&self) {
+        lock(&self.inner).closed = true;
+        self.changed.notify_all();
     }
 
-    /// Carries out a request that was counted, or says that it was not done.
-    pub(super) fn serve(&self, realm: u32, stream: u8, transfer: &Transfer) -> Answer {
-        let disk = lock(&self.disks).get(&(realm, stream)).cloned();
+    /// Takes a request.
+    ///
+    /// # Errors
+    ///
+    /// When the host wants more at once than its disks may, or longer than any device does.
+    pub(super) fn push(&self, realm: u32, stream: u8, transfer: Transfer) -> Result<(), String> {
+        if transfer.data.len() > LONGEST_TRANSFER {
+            return Err("the host asks for a transfer that is longer than any disk's".to_owned());
+        }
+        let mut inner = lock(&self.inner);
+        if inner.wanted.len() >= TRANSFERS_IN_FLIGHT * inner.disks.len() {
+            return Err("the host asks for more transfers than its disks may".to_owned());
+        }
+        inner.wanted.push_back((realm, stream, transfer));
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// The next request; waits for it, and is `None` once no more will come.
+    pub(super) fn next(&self) -> Option<Wanted> {
+        let nothing = |inner: &mut Inner| inner.wanted.is_empty() && !inner.closed;
+        let waited = self.changed.wait_while(lock(&self.inner), nothing);
+        let mut inner = waited.unwrap_or_else(PoisonError::into_inner);
+        inner.wanted.pop_front()
+    }
+
+    /// Carries out a request, or says that it was not done.
+    pub(super) fn serve(&self, (realm, stream, transfer): &Wanted) -> Answer {
+        let disk = lock(&self.inner).disks.get(&(*realm, *stream)).cloned();
         let data = disk.and_then(|disk| disk.serve(transfer));
-        // Before the answer goes out: the host may send the next request as soon as it has it.
-        self.wanted.fetch_sub(1, Ordering::Relaxed);
         Answer {
             tag: transfer.tag,
             done: data.is_some(),
             data: data.unwrap_or_default(),
         }
+    }
+
+    /// Bytes of requests that wait.
+    pub(super) fn waiting(&self) -> usize {
+        let inner = lock(&self.inner);
+        inner
+            .wanted
+            .iter()
+            .map(|(.., wanted)| wanted.data.len())
+            .sum()
     }
 }
 
@@ -184,8 +237,9 @@ mod tests {
         let disks = Disks::default();
         disks.add(3, 1, Disk::open(&path, false).unwrap());
         let done = |operation, sector, data: &[u8]| {
-            assert!(disks.take());
-            let answer = disks.serve(3, 1, &transfer(operation, sector, data));
+            let wanted = transfer(operation, sector, data);
+            disks.push(3, 1, wanted).unwrap();
+            let answer = disks.serve(&disks.next().unwrap());
             assert_eq!(answer.tag, 5);
             answer.done.then_some(answer.data)
         };
@@ -209,9 +263,34 @@ mod tests {
             );
         }
         assert_eq!(fs::read(&path).unwrap()[4 * SECTOR..], [7; 100]);
-        assert!(disks.take());
-        let nobodys = disks.serve(3, 0, &transfer(Operation::Flush, 0, &[]));
+        let nobodys = disks.serve(&(3, 0, transfer(Operation::Flush, 0, &[])));
         assert!(!nobodys.done);
+    }
+
+    #[test]
+    fn no_more_transfers_wait_than_disks_that_there_are_may_want() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        fs::write(&path, [0; SECTOR]).unwrap();
+        let disks = Disks::default();
+        let write = |realm, bytes| {
+            let wanted = transfer(Operation::Write, 0, &vec![0; bytes]);
+            disks.push(realm, 0, wanted)
+        };
+        // However many realms there have been.
+        for realm in 1..100 {
+            disks.add(realm, 0, Disk::open(&path, true).unwrap());
+            let taken = (0..1000).take_while(|_| write(realm, LONGEST_TRANSFER).is_ok());
+            assert_eq!(taken.count(), TRANSFERS_IN_FLIGHT);
+            assert_eq!(disks.waiting(), TRANSFERS_IN_FLIGHT * LONGEST_TRANSFER);
+            disks.forget(realm);
+            assert_eq!(disks.waiting(), 0);
+        }
+        disks.add(100, 0, Disk::open(&path, true).unwrap());
+        let why = write(100, LONGEST_TRANSFER + 1).unwrap_err();
+        assert!(why.contains("longer than any disk's"), "{why}");
+        disks.close();
+        assert_eq!(disks.next(), None);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The thread that reads the channel, and the one that serves disks.
 
 use std::io::Read;
-use std::sync::mpsc::{Receiver, Sender};
 
 use realm_vmm::control::block::Transfer;
 use realm_vmm::control::message::{Event, Reply};
@@ -10,12 +9,9 @@ use realm_vmm::control::{Frame, FrameReader, Kind, VERSION};
 use super::{Hello, Shared, Stopped};
 use crate::foreign::printable;
 
-/// A request of a realm's disk: realm, disk, what it wants.
-pub(super) type Wanted = (u32, u8, Transfer);
-
 impl Shared {
     /// Reads the channel to its end.
-    pub(super) fn listen(&self, mut reader: impl Read, transfers: &Sender<Wanted>) {
+    pub(super) fn listen(&self, mut reader: impl Read) {
         let mut frames = FrameReader::default();
         let mut bytes = vec![0; 64 << 10];
         let why = 'channel: loop {
@@ -28,7 +24,7 @@ impl Shared {
             loop {
                 match frames.take() {
                     Ok(Some(frame)) => {
-                        if let Err(why) = self.dispatch(frame, transfers) {
+                        if let Err(why) = self.dispatch(frame) {
                             break 'channel why;
                         }
                     }
@@ -39,12 +35,13 @@ impl Shared {
         };
         self.state().gone.get_or_insert(why);
         self.consoles.close_all();
+        self.disks.close();
         self.networks.close_all();
         self.changed.notify_all();
     }
 
     /// Gives a frame to whom it concerns; an error is the end of the channel.
-    fn dispatch(&self, frame: Frame, transfers: &Sender<Wanted>) -> Result<(), String> {
+    fn dispatch(&self, frame: Frame) -> Result<(), String> {
         let Frame {
             kind,
             stream,
@@ -70,11 +67,7 @@ impl Shared {
             Kind::Block => {
                 let transfer = Transfer::decode(&payload)
                     .ok_or_else(|| "the host asks for a transfer that is none".to_owned())?;
-                if !self.disks.take() {
-                    return Err("the host asks for more transfers than its disks may".to_owned());
-                }
-                // The thread that serves them lives as long as this one.
-                let _ = transfers.send((realm, stream, transfer));
+                self.disks.push(realm, stream, transfer)?;
             }
             Kind::Network => self.networks.push(realm, payload),
             Kind::Request | Kind::Contents => {
@@ -122,13 +115,11 @@ impl Shared {
     }
 
     /// Serves requests of disks until the channel ends.
-    pub(super) fn serve_disks(&self, wanted: &Receiver<Wanted>) {
-        for (realm, stream, transfer) in wanted {
-            let answer = self.disks.serve(realm, stream, &transfer);
-            if self
-                .send(Kind::Block, realm, stream, &answer.encode())
-                .is_err()
-            {
+    pub(super) fn serve_disks(&self) {
+        while let Some(wanted) = self.disks.next() {
+            let answer = self.disks.serve(&wanted).encode();
+            let (realm, stream, _) = wanted;
+            if self.send(Kind::Block, realm, stream, &answer).is_err() {
                 return;
             }
         }

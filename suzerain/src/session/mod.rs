@@ -4,6 +4,13 @@
 //! who waits for them, console bytes to the [`Consoles`], requests of disks to the thread that serves the [`Disks`], frames of
 //! a network to the thread of that network. It never writes, so that a host that does not read cannot stop it.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable
+)]
+
 pub(crate) mod boot;
 mod consoles;
 mod disk;
@@ -11,6 +18,7 @@ mod listen;
 #[cfg(test)]
 mod mad;
 mod networks;
+pub(crate) mod quiet;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
@@ -20,7 +28,7 @@ use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,6 +40,7 @@ pub(crate) use self::consoles::{Consoles, Sink};
 pub(crate) use self::disk::Disk;
 use self::disk::Disks;
 use self::networks::Networks;
+pub(crate) use self::quiet::Quiet;
 use crate::blueprint::Contents;
 use crate::failure::Failure;
 use crate::network::{self, Doors};
@@ -172,21 +181,11 @@ impl Session {
         writer: impl Write + Send + 'static,
         patience: Patience,
     ) -> Self {
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            writer: Mutex::new(Box::new(writer)),
-            requests: AtomicU64::new(0),
-            patience,
-            consoles: Consoles::default(),
-            disks: Disks::default(),
-            networks: Networks::default(),
-        });
-        let (transfers, wanted) = mpsc::channel();
+        let shared = Arc::new(Shared::new(writer, patience));
         let serving = shared.clone();
-        thread::spawn(move || serving.serve_disks(&wanted));
+        thread::spawn(move || serving.serve_disks());
         let listening = shared.clone();
-        thread::spawn(move || listening.listen(reader, &transfers));
+        thread::spawn(move || listening.listen(reader));
         Self(shared)
     }
 
@@ -429,7 +428,7 @@ impl Session {
         let send = move |frame: &[u8]| shared.send(Kind::Network, realm, 0, frame).is_ok();
         let network = network::start(doors, send)
             .map_err(|error| Failure::machine(format!("no network for the realm: {error}")))?;
-        self.0.networks.add(realm, network);
+        self.0.networks.add(realm, network.0, Some(network.1));
         Ok(())
     }
 
@@ -440,6 +439,19 @@ impl Session {
 }
 
 impl Shared {
+    fn new(writer: impl Write + Send + 'static, patience: Patience) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            writer: Mutex::new(Box::new(writer)),
+            requests: AtomicU64::new(0),
+            patience,
+            consoles: Consoles::default(),
+            disks: Disks::default(),
+            networks: Networks::default(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }

@@ -13,11 +13,12 @@ pub(super) struct Networks(Mutex<HashMap<u32, Network>>);
 
 struct Network {
     mailbox: Arc<Mailbox>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Networks {
-    pub(super) fn add(&self, realm: u32, (mailbox, thread): (Arc<Mailbox>, JoinHandle<()>)) {
+    /// A realm's network, and the thread that empties the mailbox, where one does.
+    pub(super) fn add(&self, realm: u32, mailbox: Arc<Mailbox>, thread: Option<JoinHandle<()>>) {
         lock(&self.0).insert(realm, Network { mailbox, thread });
     }
 
@@ -56,7 +57,7 @@ impl Networks {
         if let Some(Network { mailbox, thread }) = network {
             mailbox.close();
             // A thread that has panicked has no ports either.
-            let _ = thread.join();
+            let _ = thread.map(JoinHandle::join);
         }
     }
 }

@@ -63,11 +63,6 @@ impl<T: SmcTransport, M: PageSupply, L: Link> Server<'_, '_, T, M, L> {
 
     /// Destroys a part of the first realm that is to be taken apart. Says whether there is more of it.
     pub(super) fn take_apart(&mut self, pe: &mut impl HostPe) -> bool {
-        let is_heard = !matches!(self.leaving, Some(Leaving::Closed));
-        if is_heard && !self.outbox.has_room_for_answers() {
-            // Each ends with a report, for which the tool has to make room.
-            return false;
-        }
         let mut going = self.realms.iter().filter_map(|(&realm, entry)| {
             let Stage::Going(member, id) = &entry.stage else {
                 return None;

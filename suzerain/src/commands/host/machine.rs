@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cca_abi::firmware::{PAYLOAD_BASE, RMM_BASE, SHARED_BUFFER};
-use tempfile::TempDir;
 use xtask::firmware::{self, FLASH_SIZE};
 use xtask::images::{FIRMWARE, REALM_MONITOR, ROOT_MONITOR};
 use xtask::qemu::{Qemu, listen};
@@ -19,6 +18,7 @@ use super::payload::{self, Content, Payload};
 use super::{Host, tree};
 use crate::failure::Failure;
 use crate::foreign::{self, printable};
+use crate::scratch::Scratch;
 use crate::screen::Screen;
 use crate::size;
 
@@ -34,7 +34,7 @@ pub(super) struct Parts {
     tree: Option<PathBuf>,
     initrd: Option<PathBuf>,
     // Holds the files for as long as the emulator may read them.
-    _files: TempDir,
+    _files: Scratch,
 }
 
 impl Parts {
@@ -57,9 +57,7 @@ impl Parts {
             None => &[ROOT_MONITOR, REALM_MONITOR],
         };
         images::build(&workspace, &toolchain, wanted, screen)?;
-        let files = tempfile::Builder::new().prefix("suzerain-").tempdir();
-        let files = files
-            .map_err(|error| Error::io("create a folder in", &std::env::temp_dir(), &error))?;
+        let files = Scratch::new()?;
         let write = |name: &str, content: &[u8]| {
             let path = files.path().join(name);
             fs::write(&path, content).map_err(|error| Error::io("write", &path, &error))?;
