@@ -109,6 +109,7 @@ fn show(outcome: Outcome, heard: &mut Heard) {
                 granules: realm_vmm::report::GranuleReport::default(),
                 pes: 1,
                 free: 0,
+                heap: None,
             };
             heard.shown.extend(top::frame(listing, Some(*details)));
         }

@@ -87,6 +87,24 @@ fn any(bytes: &[u8]) {
 
 /// A good token after some damage: either somebody notices, or it says the same as before.
 fn damaged(hand: &mut Hand<'_>) {
+    let bytes = damage(hand);
+    match verify(&bytes, &expected(&GOOD.key)) {
+        Ok(evidence) => {
+            let good = &GOOD.evidence;
+            assert_eq!(evidence.platform, good.platform);
+            assert_eq!(evidence.realm, good.realm);
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// A good token after some damage, in hexadecimal.
+pub(crate) fn damaged_hex(hand: &mut Hand<'_>) -> String {
+    let bytes = damage(hand);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn damage(hand: &mut Hand<'_>) -> Vec<u8> {
     let mut bytes = GOOD.bytes.clone();
     for _ in 0..=hand.below(4) {
         let at = (usize::from(hand.byte()) << 8 | usize::from(hand.byte())) % bytes.len();
@@ -104,14 +122,7 @@ fn damaged(hand: &mut Hand<'_>) {
             _ => bytes.truncate(at.max(64)),
         }
     }
-    match verify(&bytes, &expected(&GOOD.key)) {
-        Ok(evidence) => {
-            let good = &GOOD.evidence;
-            assert_eq!(evidence.platform, good.platform);
-            assert_eq!(evidence.realm, good.realm);
-        }
-        Err(error) => assert!(!error.to_string().is_empty()),
-    }
+    bytes
 }
 
 /// Claims as the monitors make them are read as they were written, however the token was copied out.

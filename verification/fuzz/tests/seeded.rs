@@ -77,3 +77,18 @@ fn hostile_hosts_on_several_pes_break_nothing() {
         "{work:?}"
     );
 }
+
+#[test]
+fn hostile_tools_break_nothing() {
+    each(fuzz::control::run, 10, 1000, 200);
+}
+
+#[test]
+fn whatever_is_in_their_memory_the_ends_of_a_ring_stay_in_it() {
+    each(fuzz::rings::run, 11, 10_000, 300);
+}
+
+#[test]
+fn mad_hypervisors_get_nothing_but_their_own_machine() {
+    each(fuzz::tool::run, 12, 150, 200);
+}

@@ -4,6 +4,7 @@
 //! comparisons for libFuzzer, with options that stable compilers have.
 
 mod output;
+mod rotation;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ pub(crate) struct Options {
     /// Only this target; may be given several times.
     #[arg(long = "target", value_name = "NAME")]
     targets: Vec<String>,
+    /// Only two targets, and others the next time.
+    #[arg(long, conflicts_with_all = ["targets", "input"])]
+    sample: bool,
     /// Runs one target once, with the content of this file, and says what comes of it.
     #[arg(long, value_name = "FILE", conflicts_with = "seconds")]
     input: Option<PathBuf>,
@@ -106,6 +110,9 @@ impl Finding {
 ///
 /// When a target is unknown or does not build, and when something was found: the error names the inputs.
 pub(crate) fn fuzz(workspace: &Workspace, options: &Options) -> Result<(), Error> {
+    if options.sample {
+        return sample(workspace, options.seconds);
+    }
     let targets = chosen(&known(workspace)?, &options.targets)?;
     if let Some(input) = &options.input {
         let [target] = &targets[..] else {
@@ -146,6 +153,23 @@ pub(crate) fn fuzz(workspace: &Workspace, options: &Options) -> Result<(), Error
         );
     }
     verdict(workspace, &outcomes)
+}
+
+/// Searches for so long with a few of the targets, others each time.
+///
+/// # Errors
+///
+/// As [`fuzz`].
+pub(crate) fn sample(workspace: &Workspace, seconds: u64) -> Result<(), Error> {
+    let targets = rotation::next(workspace, &known(workspace)?)?;
+    let options = Options {
+        seconds,
+        targets,
+        sample: false,
+        input: None,
+        json: false,
+    };
+    fuzz(workspace, &options)
 }
 
 fn verdict(workspace: &Workspace, outcomes: &[Outcome]) -> Result<(), Error> {

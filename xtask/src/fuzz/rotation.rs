@@ -1,0 +1,55 @@
+//! Which targets have their turn, where there is no time for all of them.
+
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use xtask::Error;
+use xtask::workspace::Workspace;
+
+/// So many targets have their turn at once.
+const AT_ONCE: usize = 2;
+
+/// The next of the targets: those that follow the ones of the last time, of which a note is kept beside the corpus; without one, as in a fresh clone,
+/// those of the day.
+///
+/// # Errors
+///
+/// When the note cannot be kept.
+pub(super) fn next(workspace: &Workspace, known: &[String]) -> Result<Vec<String>, Error> {
+    let folder = workspace.target().join("fuzz");
+    let note = folder.join("next");
+    let noted = fs::read_to_string(&note).ok();
+    let today = || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.map_or(0, |now| now.as_secs() / (24 * 60 * 60)) as usize * AT_ONCE
+    };
+    let first = noted.and_then(|number| number.trim().parse().ok());
+    let first = first.unwrap_or_else(today);
+    fs::create_dir_all(&folder).map_err(|error| Error::io("create", &folder, &error))?;
+    fs::write(
+        &note,
+        format!("{}\n", (first + AT_ONCE) % known.len().max(1)),
+    )
+    .map_err(|error| Error::io("write", &note, &error))?;
+    Ok(turn(known, first))
+}
+
+fn turn(known: &[String], first: usize) -> Vec<String> {
+    let from = first % known.len().max(1);
+    let around = known.iter().cycle().skip(from);
+    around.take(AT_ONCE.min(known.len())).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_has_its_turn() {
+        let known = ["a", "b", "c", "d", "e"].map(str::to_owned);
+        let turns: Vec<_> = (0..5).map(|n| turn(&known, n * AT_ONCE).concat()).collect();
+        assert_eq!(turns, ["ab", "cd", "ea", "bc", "de"]);
+        assert_eq!(turn(&known, 1_000_001), ["b", "c"]);
+        assert_eq!(turn(&known[..1], 7), ["a"]);
+    }
+}
