@@ -50,7 +50,7 @@ impl Board {
             .flat_map(|node| node.children());
         let listed = tree
             .memory_reservations()
-            .map(|entry| entry.address()..entry.address() + entry.size());
+            .map(|entry| entry.address()..entry.address().saturating_add(entry.size()));
         let reserved = children.flat_map(ranges).chain(listed).collect();
 
         let cpus = tree.cpus().map_err(|_| "it names no CPUs")?;

@@ -6,6 +6,13 @@
 //! The realm is what the launch bundle in memory describes (`cca_abi::launch`), or the demonstration realm that is
 //! built in. What happens is told on the UART as records (`realm_vmm::report`) and, at the end, as a table for people.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing
+)]
 
 #[cfg(any(target_os = "none", test))]
 extern crate alloc;

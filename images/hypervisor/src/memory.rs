@@ -146,7 +146,9 @@ fn within(inner: &Range<u64>, outer: &Range<u64>) -> bool {
 
 fn read_bundle(dram: &Dram) -> Option<Launch> {
     let words = dram.granule(launch::ADDRESS);
-    Launch::read(&core::array::from_fn(|i| words[i].load(Ordering::Relaxed)))
+    Launch::read(&core::array::from_fn(|i| {
+        words.get(i).map_or(0, |word| word.load(Ordering::Relaxed))
+    }))
 }
 
 fn image_of(launch: &Launch) -> Option<Range<u64>> {

@@ -21,7 +21,9 @@ impl Supply {
         let mut whole = Extents::default();
         let size = page_size.bytes();
         for range in free.iter() {
-            whole.add(range.start.next_multiple_of(size)..range.end & !(size - 1));
+            if let Some(start) = range.start.checked_next_multiple_of(size) {
+                whole.add(start..range.end & !(size - 1));
+            }
         }
         Self {
             dram,
