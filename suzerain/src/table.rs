@@ -83,6 +83,15 @@ mod tests {
 
     use super::*;
 
+    /// The standard library pads to 65,535 columns at most, and panics beyond.
+    #[test]
+    fn a_name_without_end_is_cut() {
+        let rows = ["x", "\x1b"].map(|cell| [cell.repeat(100_000), String::new()]);
+        let text = table(["NAME", "STATE"], rows.into_iter(), None);
+        assert!(text.lines().all(|line| line.chars().count() <= WIDEST + 7));
+        assert!(text.lines().skip(1).all(|line| line.ends_with('…')));
+    }
+
     #[test]
     fn columns_line_up_and_fit() {
         let rows = || {
