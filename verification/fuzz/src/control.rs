@@ -139,6 +139,8 @@ fn serve(machine: &Machine, pe: &mut HostPe, data: &[u8]) {
     let about = About {
         pes: 1,
         free: Box::new(|| machine.supply().free_bytes()),
+        heap: Box::new(|| None),
+        keep: 96 << 20,
     };
     let server = Server::new(&host, &fleet, &outbox, wire.clone(), about);
     let mut tool = Tool {
