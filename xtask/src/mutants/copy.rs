@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
 use xtask::images::{self, Image};
 use xtask::toolchain::Toolchain;
 use xtask::workspace::Workspace;
 use xtask::{Error, Progress};
 
+use super::inputs;
 use super::inventory::Row;
 
 /// What a build reads, relative to the workspace.
-const COPIED: [&str; 9] = [
+const COPIED: [&str; 10] = [
     ".cargo",
     "Cargo.lock",
     "Cargo.toml",
@@ -23,9 +23,8 @@ const COPIED: [&str; 9] = [
     "machine",
     "suzerain",
     "verification",
+    "xtask",
 ];
-/// Also copied, since it is a member, but no mutation's outcome depends on it.
-const MEMBER_ONLY: &str = "xtask";
 /// The profile of the images, and what becomes of it: a copy is built again for each row.
 /// Routines in assembly code are local to their unit, so there is one unit for each crate.
 const PROFILE: [(&str, &str); 2] = [
@@ -39,9 +38,7 @@ const PROFILE_HEADING: &str = "[profile.image]\n";
 pub(crate) struct Copy {
     pub(crate) workspace: Workspace,
     /// Every source as it is without a mutation, by its path.
-    sources: BTreeMap<PathBuf, Vec<u8>>,
-    /// A digest of them.
-    pub(crate) digest: String,
+    pub(crate) sources: BTreeMap<PathBuf, Vec<u8>>,
     /// The source that a mutation has changed.
     changed: Option<PathBuf>,
 }
@@ -56,28 +53,10 @@ impl Copy {
         let folder = of.target().join("mutants");
         let root = folder.join("sources");
         let mut sources = BTreeMap::new();
-        for place in COPIED.into_iter().chain([MEMBER_ONLY]) {
+        for place in COPIED {
             read(of.root(), Path::new(place), &mut sources)?;
         }
         quicken(&mut sources)?;
-        let mut digest = Sha256::new();
-        for (path, content) in &sources {
-            // The inventory itself is no input of a build; each row counts for itself.
-            if path.starts_with(MEMBER_ONLY)
-                || path.starts_with("verification/mutants/hardware")
-                || path.starts_with("verification/mutants/crates")
-            {
-                continue;
-            }
-            digest.update(path.to_string_lossy().as_bytes());
-            digest.update((content.len() as u64).to_le_bytes());
-            digest.update(content);
-        }
-        let digest: String = digest
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
         let mut present = BTreeMap::new();
         if root.is_dir() {
             read(&root, Path::new(""), &mut present)?;
@@ -94,7 +73,6 @@ impl Copy {
         Ok(Self {
             workspace: Workspace::with_target(&root, &folder.join("target")),
             sources,
-            digest,
             changed: None,
         })
     }
@@ -139,10 +117,7 @@ impl Copy {
     ///
     /// When one does not compile.
     pub(crate) fn build_tests(&self, toolchain: &Toolchain) -> Result<(), Error> {
-        self.build(
-            toolchain,
-            &[images::PAYLOAD, images::PUPPET, images::SCENARIO_RUNNER],
-        )
+        self.build(toolchain, &inputs::BESIDE)
     }
 
     /// Builds the firmware as it is now.
@@ -151,7 +126,7 @@ impl Copy {
     ///
     /// When it does not compile.
     pub(crate) fn build_firmware(&self, toolchain: &Toolchain) -> Result<(), Error> {
-        self.build(toolchain, &[images::ROOT_MONITOR, images::REALM_MONITOR])
+        self.build(toolchain, &inputs::FIRMWARE)
     }
 
     fn build(&self, toolchain: &Toolchain, images: &[Image]) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! `cargo xtask mutants`: copies of the firmware with one instruction less, each of which a test has to tell from the right one.
 
 mod copy;
+mod inputs;
 mod inventory;
 mod protections;
 mod run;
@@ -58,7 +59,12 @@ pub(crate) fn mutants(workspace: &Workspace, options: &Options) -> Result<(), Er
     }
     let chosen = choose(&all, options)?;
     let copy = Copy::make(workspace)?;
-    let mut state = State::read(workspace, &copy.digest)?;
+    let toolchain = setup::toolchain(workspace, &Lines)?;
+    let qemu = setup::qemu(workspace, &Lines)?;
+    let sequences = sequence::read(workspace)?;
+    Lines.step("building everything without a mutation ...");
+    let mut runner = Runner::new(copy, toolchain, qemu, sequences)?;
+    let mut state = State::read(workspace, runner.inputs(&all)?)?;
     let to_do: Vec<&Row> = chosen
         .iter()
         .copied()
@@ -70,14 +76,8 @@ pub(crate) fn mutants(workspace: &Workspace, options: &Options) -> Result<(), Er
         all.len(),
         1 + to_do.len() as u64 * PER_ROW.as_secs() / 60,
     ));
-    if !to_do.is_empty() {
-        let toolchain = setup::toolchain(workspace, &Lines)?;
-        let qemu = setup::qemu(workspace, &Lines)?;
-        let sequences = sequence::read(workspace)?;
-        let mut runner = Runner::new(copy, toolchain, qemu, sequences)?;
-        try_rows(&mut runner, &mut state, &to_do, options.json)?;
-    }
-    report(&state, &all, &chosen, options)
+    let broken = try_rows(&mut runner, &mut state, &to_do, options.json)?;
+    report(&state, &all, &chosen, &broken, options)
 }
 
 /// The rows that the options name.
@@ -102,46 +102,79 @@ fn choose<'r>(all: &'r [Row], options: &Options) -> Result<Vec<&'r Row>, Error> 
     Ok(chosen)
 }
 
+/// Tries the rows, and returns what could not be tried: a test that fails without a mutation, a mutation that does not
+/// compile. It does not stop there, since all rows take more than an hour.
 fn try_rows(
     runner: &mut Runner,
     state: &mut State,
     rows: &[&Row],
     json: bool,
-) -> Result<(), Error> {
+) -> Result<Vec<String>, Error> {
+    let mut broken = Vec::new();
     let tests: BTreeSet<&Test> = rows.iter().map(|row| &row.test).collect();
     Lines.step(&format!("{} tests without a mutation ...", tests.len()));
+    let mut failing = BTreeSet::new();
     for test in tests {
         if let Some(seconds) = state.control(test) {
             runner.knows(test, seconds);
             continue;
         }
         let started = Instant::now();
-        runner.control(test).map_err(|why| {
-            Error::new(format!("without any mutation this fails: {test}")).with_details(why)
-        })?;
-        state.set_control(test, started.elapsed())?;
-        runner.knows(test, started.elapsed());
+        let result = runner.control(test);
+        if child::interrupted() {
+            return Err(interrupted());
+        }
+        match result {
+            Ok(()) => {
+                state.set_control(test, started.elapsed())?;
+                runner.knows(test, started.elapsed());
+            }
+            Err(why) => {
+                broken.push(format!("without any mutation this fails: {test}\n{why}"));
+                Lines.note(&broken[broken.len() - 1]);
+                failing.insert(test);
+            }
+        }
     }
     let started = Instant::now();
     for (n, row) in rows.iter().enumerate() {
-        let outcome = runner.try_row(row)?;
+        if failing.contains(&row.test) {
+            broken.push(format!("{}: its test fails without it", row.name));
+            continue;
+        }
+        let result = runner.try_row(row);
         if child::interrupted() {
-            return Err(Error::new("interrupted").advise("the next call goes on here"));
+            return Err(interrupted());
         }
         let left = started.elapsed() / (n as u32 + 1) * (rows.len() - n - 1) as u32;
+        let told = match &result {
+            Ok(outcome) => outcome.to_string(),
+            Err(error) => error.to_string(),
+        };
         Lines.note(&format!(
-            "{}/{} {}: {outcome} ({} min left)",
+            "{}/{} {}: {told} ({} min left)",
             n + 1,
             rows.len(),
             row.name,
             left.as_secs().div_ceil(60)
         ));
-        state.set_outcome(row, outcome)?;
+        match result {
+            Ok(outcome) => state.set_outcome(row, outcome)?,
+            Err(error) => {
+                let details = error.details().unwrap_or_default();
+                broken.push(format!("{error}\n{details}").trim_end().to_owned());
+                continue;
+            }
+        }
         if json {
             print_json(row, state);
         }
     }
-    Ok(())
+    Ok(broken)
+}
+
+fn interrupted() -> Error {
+    Error::new("interrupted").advise("the next call goes on here")
 }
 
 fn print_json(row: &Row, state: &State) {
@@ -160,7 +193,13 @@ fn print_json(row: &Row, state: &State) {
 }
 
 /// Prints the table and the sums.
-fn report(state: &State, all: &[Row], chosen: &[&Row], options: &Options) -> Result<(), Error> {
+fn report(
+    state: &State,
+    all: &[Row],
+    chosen: &[&Row],
+    broken: &[String],
+    options: &Options,
+) -> Result<(), Error> {
     let mut missed = Vec::new();
     let (mut caught, mut argued, mut barriers, mut open) = (0, 0, 0, 0);
     for row in if options.all {
@@ -188,7 +227,14 @@ fn report(state: &State, all: &[Row], chosen: &[&Row], options: &Options) -> Res
     if options.json {
         println!(
             "{}",
-            json!({"caught": caught, "argued": argued, "barriers": barriers, "missed": missed, "not_tried": open})
+            json!({
+                "caught": caught,
+                "argued": argued,
+                "barriers": barriers,
+                "missed": missed,
+                "broken": broken,
+                "not_tried": open,
+            })
         );
     } else {
         println!(
@@ -196,10 +242,14 @@ fn report(state: &State, all: &[Row], chosen: &[&Row], options: &Options) -> Res
             missed.len()
         );
     }
-    if missed.is_empty() {
-        return Ok(());
+    if !missed.is_empty() {
+        let all: Vec<_> = missed.iter().chain(broken).map(String::as_str).collect();
+        return Err(Error::new("nobody notices these mutations").with_details(all.join("\n")));
     }
-    Err(Error::new("nobody notices these mutations").with_details(missed.join("\n")))
+    if !broken.is_empty() {
+        return Err(Error::new("these could not be tried").with_details(broken.join("\n")));
+    }
+    Ok(())
 }
 
 /// What is wrong with the sequences of instructions in the images as they are built, a line each.

@@ -9,6 +9,7 @@ use xtask::toolchain::Toolchain;
 use xtask::{Error, child};
 
 use super::copy::Copy;
+use super::inputs::Inputs;
 use super::inventory::{Row, Test};
 use super::sequence::{self, Sequence};
 use super::state::Outcome;
@@ -55,6 +56,20 @@ impl Runner {
             sequences,
             took: BTreeMap::new(),
         })
+    }
+
+    /// What outcomes depend on. To be asked before the first mutation.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inputs::read`].
+    pub(crate) fn inputs(&self, rows: &[Row]) -> Result<Inputs, Error> {
+        Inputs::read(
+            &self.copy.workspace,
+            &self.copy.sources,
+            &self.sequences,
+            rows,
+        )
     }
 
     /// Notes how long a test takes without a mutation.

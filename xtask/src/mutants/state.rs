@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use xtask::Error;
 use xtask::workspace::Workspace;
 
+use super::inputs::Inputs;
 use super::inventory::{Row, Test};
 
 /// What became of a mutation.
@@ -44,31 +45,38 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The state file: everything in it is about the same sources.
+/// Something that is known, and of which inputs.
+#[derive(Debug, Serialize, Deserialize)]
+struct Noted<T> {
+    /// As [`Inputs::of`] tells it.
+    inputs: String,
+    what: T,
+}
+
+/// The state file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Known {
-    /// The sources.
-    digest: String,
     /// Milliseconds that a test took without a mutation.
-    controls: BTreeMap<String, u64>,
+    controls: BTreeMap<String, Noted<u64>>,
     /// By the rows' identities.
-    outcomes: BTreeMap<String, Outcome>,
+    outcomes: BTreeMap<String, Noted<Outcome>>,
 }
 
 /// What is known, and where it is kept.
 #[derive(Debug)]
 pub(crate) struct State {
     path: PathBuf,
+    inputs: Inputs,
     known: Known,
 }
 
 impl State {
-    /// What is known of these sources.
+    /// What is known of these inputs.
     ///
     /// # Errors
     ///
     /// When there is a state file that cannot be read.
-    pub(crate) fn read(workspace: &Workspace, digest: &str) -> Result<Self, Error> {
+    pub(crate) fn read(workspace: &Workspace, inputs: Inputs) -> Result<Self, Error> {
         let path = workspace.target().join("mutants/state.json");
         let known = match fs::read(&path) {
             // A file of another version is as good as none.
@@ -76,39 +84,39 @@ impl State {
             Err(_) if !path.exists() => Known::default(),
             Err(error) => return Err(Error::io("read", &path, &error)),
         };
-        Ok(Self::of(path, known, digest))
-    }
-
-    fn of(path: PathBuf, known: Known, digest: &str) -> Self {
-        let known = if known.digest == digest {
-            known
-        } else {
-            Known {
-                digest: digest.to_owned(),
-                ..Known::default()
-            }
-        };
-        Self { path, known }
+        Ok(Self {
+            path,
+            inputs,
+            known,
+        })
     }
 
     pub(crate) fn outcome(&self, row: &Row) -> Option<&Outcome> {
-        self.known.outcomes.get(&row.identity())
+        let noted = self.known.outcomes.get(&row.identity())?;
+        (noted.inputs == self.inputs.of(&row.test)).then_some(&noted.what)
     }
 
     pub(crate) fn set_outcome(&mut self, row: &Row, outcome: Outcome) -> Result<(), Error> {
-        self.known.outcomes.insert(row.identity(), outcome);
+        let noted = Noted {
+            inputs: self.inputs.of(&row.test),
+            what: outcome,
+        };
+        self.known.outcomes.insert(row.identity(), noted);
         self.write()
     }
 
     /// How long a test took without a mutation, if it passed.
     pub(crate) fn control(&self, test: &Test) -> Option<Duration> {
-        let known = self.known.controls.get(&test.to_string());
-        known.map(|&milliseconds| Duration::from_millis(milliseconds))
+        let noted = self.known.controls.get(&test.to_string())?;
+        (noted.inputs == self.inputs.of(test)).then(|| Duration::from_millis(noted.what))
     }
 
     pub(crate) fn set_control(&mut self, test: &Test, took: Duration) -> Result<(), Error> {
-        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.known.controls.insert(test.to_string(), milliseconds);
+        let noted = Noted {
+            inputs: self.inputs.of(test),
+            what: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.known.controls.insert(test.to_string(), noted);
         self.write()
     }
 
@@ -127,14 +135,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_of_other_sources_does_not_count() {
-        let known = || Known {
-            digest: "a".to_owned(),
-            controls: [("firmware 2".to_owned(), 10)].into(),
-            outcomes: BTreeMap::new(),
+    fn what_is_known_of_other_inputs_does_not_count() {
+        let (boots, cargo) = (
+            Test::Firmware(2),
+            Test::Cargo("hardware".to_owned(), "all".to_owned()),
+        );
+        let state = |firmware| State {
+            path: PathBuf::new(),
+            inputs: Inputs::fake(firmware),
+            known: Known {
+                controls: [&boots, &cargo]
+                    .map(|test| {
+                        let inputs = Inputs::fake("a").of(test);
+                        (test.to_string(), Noted { inputs, what: 10 })
+                    })
+                    .into(),
+                outcomes: BTreeMap::new(),
+            },
         };
-        let state = |digest| State::of(PathBuf::new(), known(), digest);
-        assert!(state("a").control(&Test::Firmware(2)).is_some());
-        assert!(state("b").control(&Test::Firmware(2)).is_none());
+        assert!(state("a").control(&boots).is_some());
+        // Another firmware: what cargo tests does not depend on it.
+        assert!(state("b").control(&boots).is_none());
+        assert!(state("b").control(&cargo).is_some());
     }
 }

@@ -1,0 +1,307 @@
+//! What the outcome of a mutation depends on besides its row, as digests: an outcome counts as long as they are the same.
+//!
+//! A row that runs on the emulated machine depends on the sources of the firmware and on the bytes of the programs that boot
+//! beside it; one that cargo runs, on the sources of the tested package. Which packages those are, says cargo.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+use xtask::images::{self, Image};
+use xtask::toolchain::TARGET;
+use xtask::workspace::Workspace;
+use xtask::{Error, child};
+
+use super::inventory::{Row, Test};
+use super::sequence::Sequence;
+
+/// Booted beside the firmware, by scenarios and by the suite `firmware`.
+pub(super) const BESIDE: [Image; 3] = [images::PAYLOAD, images::PUPPET, images::SCENARIO_RUNNER];
+/// What a mutation of the firmware is built into.
+pub(super) const FIRMWARE: [Image; 2] = [images::ROOT_MONITOR, images::REALM_MONITOR];
+
+/// A digest for each kind of test.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    firmware: String,
+    beside: String,
+    /// By the name of the package that cargo tests.
+    packages: BTreeMap<String, String>,
+    /// By name.
+    sequences: BTreeMap<String, String>,
+}
+
+impl Inputs {
+    /// Of the sources as they are in `workspace`, where the images have been built from them without a mutation.
+    ///
+    /// # Errors
+    ///
+    /// When cargo cannot tell what a package depends on, or an image is not there.
+    pub(crate) fn read(
+        workspace: &Workspace,
+        sources: &BTreeMap<PathBuf, Vec<u8>>,
+        sequences: &[Sequence],
+        rows: &[Row],
+    ) -> Result<Self, Error> {
+        let profile = profile(sources)?;
+        let closure = |packages: &[&str], more: &[&str]| {
+            let mut trees = BTreeSet::new();
+            for package in packages {
+                trees.extend(tree(workspace, package, more)?);
+            }
+            Ok::<_, Error>(of_closure(workspace.root(), &trees, sources, &profile))
+        };
+        let mut beside = Sha256::new();
+        for image in BESIDE {
+            let path = workspace.images().join(image.file);
+            let bytes = fs::read(&path).map_err(|error| Error::io("read", &path, &error))?;
+            add(&mut beside, image.name, &bytes);
+        }
+        let tested: BTreeSet<_> = rows
+            .iter()
+            .filter_map(|row| match &row.test {
+                Test::Cargo(package, _) => Some(package.as_str()),
+                _ => None,
+            })
+            .collect();
+        let bare_metal = ["--edges", "normal,build", "--target", TARGET];
+        Ok(Self {
+            firmware: closure(&FIRMWARE.map(|image| image.package), &bare_metal)?,
+            beside: hexadecimal(beside),
+            packages: tested
+                .into_iter()
+                .map(|name| {
+                    let digest = closure(&[name], &["--edges", "normal,build,dev"])?;
+                    Ok((name.to_owned(), digest))
+                })
+                .collect::<Result<_, Error>>()?,
+            sequences: sequences
+                .iter()
+                .map(|one| (one.name.clone(), format!("{one:?}")))
+                .collect(),
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fake(firmware: &str) -> Self {
+        Self {
+            firmware: firmware.to_owned(),
+            beside: String::new(),
+            packages: BTreeMap::new(),
+            sequences: BTreeMap::new(),
+        }
+    }
+
+    /// What the outcome of `test` depends on, and that of rows which name it.
+    pub(crate) fn of(&self, test: &Test) -> String {
+        let nothing = String::new();
+        match test {
+            Test::Cargo(package, _) => self.packages.get(package).unwrap_or(&nothing).clone(),
+            // A mutation that passes its sequence is booted, too.
+            Test::Sequence(name) => {
+                let mut digest = Sha256::new();
+                for part in [
+                    &self.firmware,
+                    &self.beside,
+                    self.sequences.get(name).unwrap_or(&nothing),
+                ] {
+                    add(&mut digest, part, &[]);
+                }
+                hexadecimal(digest)
+            }
+            Test::Scenario(_) | Test::Firmware(_) => {
+                let mut digest = Sha256::new();
+                add(&mut digest, &self.firmware, self.beside.as_bytes());
+                hexadecimal(digest)
+            }
+        }
+    }
+}
+
+/// What cargo would compile for `package`: a line each, with version, features and, of a member, its folder.
+fn tree(workspace: &Workspace, package: &str, more: &[&str]) -> Result<BTreeSet<String>, Error> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(workspace.root())
+        .args(["tree", "--locked", "--prefix", "none", "--color", "never"])
+        .args(["--format", "{p} [{f}]", "--no-dedupe", "--package", package])
+        .args(more);
+    let lines = child::output(&mut command)?;
+    Ok(lines.lines().map(str::to_owned).collect())
+}
+
+/// The digest of the packages in the lines of [`tree`]: the sources of members, version and features of others.
+fn of_closure(
+    root: &Path,
+    tree: &BTreeSet<String>,
+    sources: &BTreeMap<PathBuf, Vec<u8>>,
+    profile: &str,
+) -> String {
+    let mut digest = Sha256::new();
+    add(&mut digest, profile, &[]);
+    let mut members = BTreeSet::new();
+    for line in tree {
+        let folder = line
+            .split_once(" (")
+            .and_then(|(_, rest)| rest.split_once(')'))
+            .and_then(|(folder, _)| Path::new(folder).strip_prefix(root).ok());
+        match folder {
+            Some(folder) => {
+                members.insert(folder);
+                let named = line.replace(&*root.to_string_lossy(), "");
+                add(&mut digest, &named, &[]);
+            }
+            None => add(&mut digest, line, &[]),
+        }
+    }
+    for (path, content) in sources {
+        if package_of(path, sources).is_some_and(|folder| members.contains(folder)) {
+            add(&mut digest, &path.to_string_lossy(), content);
+        }
+    }
+    hexadecimal(digest)
+}
+
+/// The folder of the package that a source belongs to: the nearest one with a manifest.
+fn package_of<'p>(path: &'p Path, sources: &BTreeMap<PathBuf, Vec<u8>>) -> Option<&'p Path> {
+    path.ancestors()
+        .skip(1)
+        .find(|folder| sources.contains_key(&folder.join("Cargo.toml")))
+}
+
+/// What the workspace's manifest says about how everything is compiled. What it says about dependencies is in their tree.
+fn profile(sources: &BTreeMap<PathBuf, Vec<u8>>) -> Result<String, Error> {
+    let manifest = sources
+        .get(Path::new("Cargo.toml"))
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let manifest: toml::Table = toml::from_str(&String::from_utf8_lossy(manifest))
+        .map_err(|error| Error::new(format!("Cargo.toml: {error}")))?;
+    let package = manifest
+        .get("workspace")
+        .and_then(|workspace| workspace.get("package"));
+    Ok(format!("{:?} {package:?}", manifest.get("profile")))
+}
+
+/// Adds a name and what has it, each with its length.
+fn add(digest: &mut Sha256, name: &str, content: &[u8]) {
+    for part in [name.as_bytes(), content] {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part);
+    }
+}
+
+fn hexadecimal(digest: Sha256) -> String {
+    let bytes = digest.finalize();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(changed: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+        [
+            "Cargo.toml",
+            "crates/a/Cargo.toml",
+            "crates/a/src/lib.rs",
+            "crates/b/Cargo.toml",
+            "crates/b/src/lib.rs",
+            "hardware/Cargo.toml",
+            "hardware/src/lib.rs",
+            "hardware/peer/Cargo.toml",
+            "hardware/peer/src/lib.rs",
+        ]
+        .into_iter()
+        .map(|path| {
+            let content = if path == changed { "changed" } else { "" };
+            (PathBuf::from(path), content.into())
+        })
+        .collect()
+    }
+
+    fn digest(tree: &[&str], changed: &str) -> String {
+        let tree = tree.iter().map(|line| (*line).to_owned()).collect();
+        of_closure(Path::new("/w"), &tree, &sources(changed), "")
+    }
+
+    const TREE: [&str; 3] = [
+        "a v0.1.0 (/w/crates/a) [x]",
+        "hardware v0.1.0 (/w/hardware) [el3]",
+        "sha2 v0.11.1 []",
+    ];
+
+    #[test]
+    fn sources_of_what_is_compiled_count_and_no_others() {
+        let is = |changed| digest(&TREE, changed) == digest(&TREE, "");
+        for counts in [
+            "crates/a/src/lib.rs",
+            "crates/a/Cargo.toml",
+            "hardware/src/lib.rs",
+        ] {
+            assert!(!is(counts), "{counts}");
+        }
+        // `peer` is a package of its own inside the folder of another.
+        for other in [
+            "crates/b/src/lib.rs",
+            "Cargo.toml",
+            "hardware/peer/src/lib.rs",
+        ] {
+            assert!(is(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn versions_and_features_count() {
+        for (n, other) in [
+            (0, "a v0.1.0 (/w/crates/a) [y]"),
+            (2, "sha2 v0.11.2 []"),
+            (2, "sha2 v0.11.1 [soft]"),
+        ] {
+            let mut tree = TREE;
+            tree[n] = other;
+            assert_ne!(digest(&tree, ""), digest(&TREE, ""), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_firmware_depends_on_its_own_packages_only() {
+        let workspace = Workspace::find().unwrap();
+        let members = |package: &str, more: &[&str]| {
+            let tree = tree(&workspace, package, more).unwrap();
+            let root = format!("({}/", workspace.root().display());
+            tree.iter()
+                .filter(|line| line.contains(&root))
+                .map(|line| line.split(' ').next().unwrap_or_default().to_owned())
+                .collect::<BTreeSet<_>>()
+        };
+        let mut firmware = BTreeSet::new();
+        for image in FIRMWARE {
+            let bare_metal = ["--edges", "normal,build", "--target", TARGET];
+            firmware.extend(members(image.package, &bare_metal));
+        }
+        for needed in ["hardware", "root-monitor", "realm-monitor", "cca-abi"] {
+            assert!(firmware.contains(needed), "{firmware:?}");
+        }
+        for other in ["realm-vmm", "realm-host", "suzerain", "image-hypervisor"] {
+            assert!(!firmware.contains(other), "{firmware:?}");
+        }
+        let tests = members("hardware", &["--edges", "normal,build,dev"]);
+        assert!(tests.contains("realm-host"), "{tests:?}");
+    }
+
+    #[test]
+    fn how_everything_is_compiled_counts_and_who_is_a_member_does_not() {
+        let of = |manifest: &str| {
+            let sources = [(PathBuf::from("Cargo.toml"), manifest.as_bytes().to_vec())];
+            profile(&sources.into()).unwrap()
+        };
+        let usual = of("[workspace]\nmembers = []\n[profile.image]\nopt-level = 3\n");
+        let member = of("[workspace]\nmembers = [\"a\"]\n[profile.image]\nopt-level = 3\n");
+        let level = of("[workspace]\nmembers = []\n[profile.image]\nopt-level = 1\n");
+        assert_eq!(usual, member);
+        assert_ne!(usual, level);
+    }
+}
