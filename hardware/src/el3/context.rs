@@ -155,3 +155,60 @@ impl Context {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn bits(positions: &[u32]) -> u64 {
+        positions.iter().fold(0, |value, bit| value | 1 << bit)
+    }
+
+    /// The register of SCR_EL3 bits by the architecture: what each of the registers on demand is trapped by.
+    fn trap_of(register: &str) -> u32 {
+        match register {
+            // HFGRTR_EL2, HFGWTR_EL2, HFGITR_EL2, HDFGRTR_EL2, HDFGWTR_EL2: FGTEn
+            "s3_4_c1_c1_4" | "s3_4_c1_c1_5" | "s3_4_c1_c1_6" | "s3_4_c3_c1_4" | "s3_4_c3_c1_5" => {
+                27
+            }
+            // HCRX_EL2: HXEn
+            "s3_4_c1_c2_2" => 38,
+            // CNTPOFF_EL2: ECVEn
+            "s3_4_c14_c0_6" => 28,
+            // SCXTNUM_EL2: EnSCXT
+            "s3_4_c13_c0_7" => 25,
+            // Keys: APK
+            key if key.starts_with("s3_0_c2_c") => 16,
+            other => panic!("what traps {other}?"),
+        }
+    }
+
+    #[test]
+    fn every_register_on_demand_has_its_trap() {
+        let source = include_str!("switch.s");
+        let (_, list) = source.split_once(".macro each_pair_on_demand").unwrap();
+        let (list, _) = list.split_once(".endm").unwrap();
+        let registers: Vec<&str> = list
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with("s3_"))
+            .collect();
+        assert_eq!(registers.len(), 18, "{registers:?}");
+        // The instructions of pointer authentication use keys, too: API.
+        let mut traps = bits(&[17]);
+        for register in registers {
+            traps |= 1 << trap_of(register);
+        }
+        assert_eq!(SCR_ON_DEMAND, traps);
+        assert_eq!(SCR_NORMAL & traps, traps, "the normal world has them");
+    }
+
+    #[test]
+    fn what_no_world_has_is_trapped() {
+        // TTA, TAM
+        assert_eq!(CPTR_REALM, bits(&[20, 30]));
+        // SPD32 = 0b10, SDD, TTRF, SCCD, MCCD; and neither SPME (17), MPMX (35) nor what gives away NSPB (12, 13), NSTB (24, 25)
+        // and SBRBE (32, 33).
+        assert_eq!(MDCR, bits(&[15, 16, 19, 23, 34]));
+    }
+}

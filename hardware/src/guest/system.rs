@@ -22,6 +22,9 @@ canaries! {
     "FAR_EL1" "far_el1" 0xFFFF_FFFF_FFFF_FFFF,
     "MAIR_EL1" "mair_el1" 0xFFFF_FFFF_FFFF_0000,
     "AMAIR_EL1" "amair_el1" 0xFFFF_FFFF,
+    // Of use to a handler of interrupts only, which are masked.
+    "VBAR_EL1" "vbar_el1" 0xFFFF_FFFF_F800,
+    "TPIDR_EL1" "tpidr_el1" 0xFFFF_FFFF_FFFF_FFFF,
     "CONTEXTIDR_EL1" "contextidr_el1" 0xFFFF_FFFF,
     "TPIDR_EL0" "tpidr_el0" 0xFFFF_FFFF_FFFF_FFFF,
     "TPIDRRO_EL0" "tpidrro_el0" 0xFFFF_FFFF_FFFF_FFFF,
@@ -30,6 +33,7 @@ canaries! {
     "PAR_EL1" "par_el1" 0xFF00_FFFF_FFFF_F180,
     "CNTP_CVAL_EL0" "cntp_cval_el0" 0xFFFF_FFFF_FFFF_FFFF,
     "CNTP_CTL_EL0" "cntp_ctl_el0" 0x2,
+    "DISR_EL1" "s3_0_c12_c1_1" 0x81FF_FFFF,
     "APIAKeyLo_EL1" "s3_0_c2_c1_0" 0xFFFF_FFFF_FFFF_FFFF,
     "APIAKeyHi_EL1" "s3_0_c2_c1_1" 0xFFFF_FFFF_FFFF_FFFF,
     "APIBKeyLo_EL1" "s3_0_c2_c1_2" 0xFFFF_FFFF_FFFF_FFFF,

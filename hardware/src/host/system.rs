@@ -33,7 +33,10 @@ canaries! {
     "CSSELR_EL1" "csselr_el1" 0x3,
     "CNTKCTL_EL1" "cntkctl_el1" 0x303,
     "PAR_EL1" "par_el1" 0xFF00_FFFF_FFFF_F180,
-    "MDSCR_EL1" "mdscr_el1" 0x1000,
+    // Debug exceptions of EL1 and EL0, each kind.
+    "MDSCR_EL1" "mdscr_el1" 0xB001,
+    // What counting depends on, but not whether there is any.
+    "PMCR_EL0" "pmcr_el0" 0x78,
     "MDCCINT_EL1" "mdccint_el1" 0x6000_0000,
     "SCXTNUM_EL0" "s3_3_c13_c0_7" 0xFFFF_FFFF_FFFF_FFFF,
     "SCXTNUM_EL1" "s3_0_c13_c0_7" 0xFFFF_FFFF_FFFF_FFFF,

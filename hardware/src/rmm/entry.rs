@@ -164,3 +164,25 @@ rmm_stacks:
     boot_complete = const BOOT_COMPLETE,
     sctlr_on = const SCTLR_BASE | SCTLR_TRANSLATION,
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bits(positions: &[u32]) -> u64 {
+        positions.iter().fold(0, |value, bit| value | 1 << bit)
+    }
+
+    #[test]
+    fn the_monitor_runs_with_what_the_architecture_names() {
+        // TGE, E2H, TEA
+        assert_eq!(HCR_MONITOR, bits(&[27, 34, 37]));
+        // TTA, TAM; and FPEN (20, 21), ZEN (16, 17) and SMEN (24, 25) zero
+        assert_eq!(CPTR_MONITOR, bits(&[28, 30]));
+        // LSMAOE, nTLSMD, SPAN, EIS, TSCXT, nTWE, nTWI, EOS, SED, ITD, SA
+        let base = bits(&[29, 28, 23, 22, 20, 18, 16, 11, 8, 7, 3]);
+        assert_eq!(SCTLR_BASE, base);
+        // M, C, I, WXN
+        assert_eq!(SCTLR_TRANSLATION, bits(&[0, 2, 12, 19]));
+    }
+}

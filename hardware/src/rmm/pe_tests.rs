@@ -213,3 +213,32 @@ fn the_realm_finds_its_virtual_interface_again_and_the_host_its_own() {
         assert_eq!(context.get(*word), 0x7777_0000 + n as u64, "{register}");
     }
 }
+
+#[test]
+fn registers_that_no_run_can_tell_are_exchanged() {
+    let registers = [
+        (SysReg::ActlrEl1, "actlr_el1"),
+        (SysReg::Afsr0El1, "s3_5_c5_c1_0"),
+        (SysReg::Afsr1El1, "s3_5_c5_c1_1"),
+        (SysReg::AmairEl1, "s3_5_c10_c3_0"),
+        (SysReg::MdccintEl1, "mdccint_el1"),
+    ];
+    let (mut pe, rec) = pe();
+    let context = RecContext(&rec);
+    for (n, (word, register)) in (0..).zip(registers) {
+        fake::set(register, 0xAAAA_0000 + n);
+        context.set_sysreg(word, 0x5555_0000 + n);
+    }
+    realm_with(u64::from(class::SYSREG) << 26, move || {
+        for (n, (_, register)) in (0..).zip(registers) {
+            assert_eq!(fake::get(register), 0x5555_0000 + n, "{register}");
+            fake::set(register, 0x7777_0000 + n);
+        }
+    });
+    pe.run(context, &STAGE_2);
+    pe.save(context);
+    for (n, (word, register)) in (0..).zip(registers) {
+        assert_eq!(fake::get(register), 0xAAAA_0000 + n, "{register}");
+        assert_eq!(context.sysreg(word), 0x7777_0000 + n, "{register}");
+    }
+}

@@ -4,6 +4,7 @@
 .section .text.entry, "ax"
 .global payload_primary
 payload_primary:
+    bl      check_entry
     mov     x19, #'a'               // a: X1-X3 are zero
     orr     x4, x1, x2
     orr     x4, x4, x3
@@ -127,6 +128,25 @@ disturb:
     isb
     ret
 
+// What EL2 begins with: translation off, and no trap for what came after the traps of its kind. Uses X4, X5, X19.
+check_entry:
+    mov     x19, #'n'
+    .macro  begins register, value
+    mrs     x4, \register
+    ldr     x5, =\value
+    cmp     x4, x5
+    b.ne    failed
+    .endm
+    begins  sctlr_el2, 0x30c50830
+    begins  hcr_el2, 0
+    begins  s3_4_c1_c1_4, (1 << 55 | 1 << 54 | 1 << 50)     // HFGRTR_EL2: nTPIDR2_EL0, nSMPRI_EL1, nACCDATA_EL1
+    begins  s3_4_c1_c1_5, (1 << 55 | 1 << 54 | 1 << 50)     // HFGWTR_EL2
+    begins  s3_4_c1_c1_6, (1 << 56 | 1 << 55)               // HFGITR_EL2: nBRBIALL, nBRBINJ
+    begins  s3_4_c3_c1_4, (0xf << 59)                       // HDFGRTR_EL2: nPMSNEVFR_EL1, nBRBDATA, nBRBCTL, nBRBIDR
+    begins  s3_4_c3_c1_5, (7 << 60)                         // HDFGWTR_EL2
+    ret
+    .ltorg
+
 // What the CPU interface has of group 0 is undefined, and priorities are those of the lower half.
 check_interrupts:
     mov     x19, #'m'
@@ -150,6 +170,7 @@ check_interrupts:
     ret
 
 payload_secondary:
+    bl      check_entry
     mov     x21, x0
     mov     x19, #'f'               // f: the context of CPU_ON
     mrs     x4, mpidr_el1

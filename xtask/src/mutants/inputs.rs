@@ -1,7 +1,8 @@
 //! What the outcome of a mutation depends on besides its row, as digests: an outcome counts as long as they are the same.
 //!
-//! A row that runs on the emulated machine depends on the sources of the firmware and on the bytes of the programs that boot
-//! beside it; one that cargo runs, on the sources of the tested package. Which packages those are, says cargo.
+//! A row that runs on the emulated machine depends on the firmware and on the program that boots beside it, byte by byte as they
+//! are without a mutation; one that cargo runs, on the sources of the tested package and of those that it depends on, as cargo
+//! names them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +11,6 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 use xtask::images::{self, Image};
-use xtask::toolchain::TARGET;
 use xtask::workspace::Workspace;
 use xtask::{Error, child};
 
@@ -22,11 +22,14 @@ pub(super) const BESIDE: [Image; 3] = [images::PAYLOAD, images::PUPPET, images::
 /// What a mutation of the firmware is built into.
 pub(super) const FIRMWARE: [Image; 2] = [images::ROOT_MONITOR, images::REALM_MONITOR];
 
-/// A digest for each kind of test.
+/// Digests of what tests depend on.
 #[derive(Debug)]
 pub(crate) struct Inputs {
     firmware: String,
-    beside: String,
+    /// What scenarios boot beside it.
+    runner: String,
+    /// What the suite `firmware` boots beside it.
+    payload: String,
     /// By the name of the package that cargo tests.
     packages: BTreeMap<String, String>,
     /// By name.
@@ -46,19 +49,20 @@ impl Inputs {
         rows: &[Row],
     ) -> Result<Self, Error> {
         let profile = profile(sources)?;
-        let closure = |packages: &[&str], more: &[&str]| {
-            let mut trees = BTreeSet::new();
-            for package in packages {
-                trees.extend(tree(workspace, package, more)?);
-            }
-            Ok::<_, Error>(of_closure(workspace.root(), &trees, sources, &profile))
+        let package = |name: &str| {
+            let tree = tree(workspace, name)?;
+            let digest = of_closure(workspace.root(), &tree, sources, &profile);
+            Ok::<_, Error>((name.to_owned(), digest))
         };
-        let mut beside = Sha256::new();
-        for image in BESIDE {
-            let path = workspace.images().join(image.file);
-            let bytes = fs::read(&path).map_err(|error| Error::io("read", &path, &error))?;
-            add(&mut beside, image.name, &bytes);
-        }
+        let bytes = |images: &[Image]| {
+            let mut digest = Sha256::new();
+            for image in images {
+                let path = workspace.images().join(image.file);
+                let bytes = fs::read(&path).map_err(|error| Error::io("read", &path, &error))?;
+                add(&mut digest, image.name, &bytes);
+            }
+            Ok::<_, Error>(hexadecimal(digest))
+        };
         let tested: BTreeSet<_> = rows
             .iter()
             .filter_map(|row| match &row.test {
@@ -66,16 +70,13 @@ impl Inputs {
                 _ => None,
             })
             .collect();
-        let bare_metal = ["--edges", "normal,build", "--target", TARGET];
         Ok(Self {
-            firmware: closure(&FIRMWARE.map(|image| image.package), &bare_metal)?,
-            beside: hexadecimal(beside),
+            firmware: bytes(&FIRMWARE)?,
+            runner: bytes(&[images::PUPPET, images::SCENARIO_RUNNER])?,
+            payload: bytes(&[images::PAYLOAD])?,
             packages: tested
                 .into_iter()
-                .map(|name| {
-                    let digest = closure(&[name], &["--edges", "normal,build,dev"])?;
-                    Ok((name.to_owned(), digest))
-                })
+                .map(package)
                 .collect::<Result<_, Error>>()?,
             sequences: sequences
                 .iter()
@@ -88,46 +89,38 @@ impl Inputs {
     pub(crate) fn fake(firmware: &str) -> Self {
         Self {
             firmware: firmware.to_owned(),
-            beside: String::new(),
+            runner: String::new(),
+            payload: String::new(),
             packages: BTreeMap::new(),
             sequences: BTreeMap::new(),
         }
     }
 
-    /// What the outcome of `test` depends on, and that of rows which name it.
+    /// What it depends on whether `test` catches a mutation.
     pub(crate) fn of(&self, test: &Test) -> String {
         let nothing = String::new();
-        match test {
-            Test::Cargo(package, _) => self.packages.get(package).unwrap_or(&nothing).clone(),
-            // A mutation that passes its sequence is booted, too.
-            Test::Sequence(name) => {
-                let mut digest = Sha256::new();
-                for part in [
-                    &self.firmware,
-                    &self.beside,
-                    self.sequences.get(name).unwrap_or(&nothing),
-                ] {
-                    add(&mut digest, part, &[]);
-                }
-                hexadecimal(digest)
+        let beside = match test {
+            Test::Cargo(package, _) => {
+                return self.packages.get(package).unwrap_or(&nothing).clone();
             }
-            Test::Scenario(_) | Test::Firmware(_) => {
-                let mut digest = Sha256::new();
-                add(&mut digest, &self.firmware, self.beside.as_bytes());
-                hexadecimal(digest)
-            }
-        }
+            Test::Sequence(name) => self.sequences.get(name).unwrap_or(&nothing),
+            Test::Scenario(_) => &self.runner,
+            Test::Firmware(_) => &self.payload,
+        };
+        let mut digest = Sha256::new();
+        add(&mut digest, &self.firmware, beside.as_bytes());
+        hexadecimal(digest)
     }
 }
 
-/// What cargo would compile for `package`: a line each, with version, features and, of a member, its folder.
-fn tree(workspace: &Workspace, package: &str, more: &[&str]) -> Result<BTreeSet<String>, Error> {
+/// What cargo would compile for the tests of `package`: a line each, with version, features and, of a member, its folder.
+fn tree(workspace: &Workspace, package: &str) -> Result<BTreeSet<String>, Error> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(workspace.root())
         .args(["tree", "--locked", "--prefix", "none", "--color", "never"])
-        .args(["--format", "{p} [{f}]", "--no-dedupe", "--package", package])
-        .args(more);
+        .args(["--edges", "normal,build,dev", "--no-dedupe"])
+        .args(["--format", "{p} [{f}]", "--package", package]);
     let lines = child::output(&mut command)?;
     Ok(lines.lines().map(str::to_owned).collect())
 }
@@ -267,29 +260,39 @@ mod tests {
     }
 
     #[test]
-    fn the_firmware_depends_on_its_own_packages_only() {
+    fn tests_of_a_package_depend_on_what_cargo_compiles_for_them() {
         let workspace = Workspace::find().unwrap();
-        let members = |package: &str, more: &[&str]| {
-            let tree = tree(&workspace, package, more).unwrap();
-            let root = format!("({}/", workspace.root().display());
-            tree.iter()
-                .filter(|line| line.contains(&root))
-                .map(|line| line.split(' ').next().unwrap_or_default().to_owned())
-                .collect::<BTreeSet<_>>()
+        let root = format!("({}/", workspace.root().display());
+        let tree = tree(&workspace, "realm-monitor").unwrap();
+        let members: BTreeSet<_> = tree
+            .iter()
+            .filter(|line| line.contains(&root))
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        for needed in ["realm-monitor", "cca-abi", "realm-token"] {
+            assert!(members.contains(needed), "{members:?}");
+        }
+        for other in ["realm-vmm", "suzerain", "hardware"] {
+            assert!(!members.contains(other), "{members:?}");
+        }
+    }
+
+    #[test]
+    fn what_boots_beside_the_firmware_counts_for_the_tests_that_boot_it() {
+        let of = |runner: &str, payload: &str| {
+            let inputs = Inputs {
+                runner: runner.to_owned(),
+                payload: payload.to_owned(),
+                ..Inputs::fake("")
+            };
+            let tests = [Test::Scenario("REC".to_owned()), Test::Firmware(2)];
+            tests.map(|test| inputs.of(&test))
         };
-        let mut firmware = BTreeSet::new();
-        for image in FIRMWARE {
-            let bare_metal = ["--edges", "normal,build", "--target", TARGET];
-            firmware.extend(members(image.package, &bare_metal));
-        }
-        for needed in ["hardware", "root-monitor", "realm-monitor", "cca-abi"] {
-            assert!(firmware.contains(needed), "{firmware:?}");
-        }
-        for other in ["realm-vmm", "realm-host", "suzerain", "image-hypervisor"] {
-            assert!(!firmware.contains(other), "{firmware:?}");
-        }
-        let tests = members("hardware", &["--edges", "normal,build,dev"]);
-        assert!(tests.contains("realm-host"), "{tests:?}");
+        let [scenario, firmware] = of("a", "b");
+        assert_eq!(of("a", "c")[0], scenario);
+        assert_ne!(of("a", "c")[1], firmware);
+        assert_ne!(of("b", "b")[0], scenario);
+        assert_eq!(of("b", "b")[1], firmware);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod sites;
 mod state;
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -28,16 +29,19 @@ use state::{Outcome, State};
 const PER_ROW: Duration = Duration::from_secs(9);
 
 /// What `cargo xtask mutants` takes.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct Options {
     /// Only rows whose name begins like this.
     rows: Vec<String>,
     /// Prints the table of all rows in the end, also of those whose outcome is known from earlier runs.
     #[arg(long)]
     all: bool,
-    /// Only so many rows, from another place in the inventory every few minutes; known outcomes are not used.
+    /// Only so many rows, other ones at each commit; known outcomes are not used.
     #[arg(long, value_name = "N", conflicts_with = "all")]
     sample: Option<usize>,
+    /// Runs the test that a row names and no other: the quickest way through all rows. Who passes it counts as missed.
+    #[arg(long)]
+    own: bool,
     /// Prints one JSON object per row and one for the sum.
     #[arg(long)]
     json: bool,
@@ -57,7 +61,7 @@ pub(crate) fn mutants(workspace: &Workspace, options: &Options) -> Result<(), Er
                 .with_details(complaints.join("\n")),
         );
     }
-    let chosen = choose(&all, options)?;
+    let chosen = choose(workspace, &all, options)?;
     let copy = Copy::make(workspace)?;
     let toolchain = setup::toolchain(workspace, &Lines)?;
     let qemu = setup::qemu(workspace, &Lines)?;
@@ -68,7 +72,8 @@ pub(crate) fn mutants(workspace: &Workspace, options: &Options) -> Result<(), Er
     let to_do: Vec<&Row> = chosen
         .iter()
         .copied()
-        .filter(|row| options.sample.is_some() || state.outcome(row).is_none())
+        // Who was missed is tried again: another test may catch it now.
+        .filter(|row| options.sample.is_some() || state.outcome(row) != Some(&Outcome::Caught))
         .collect();
     Lines.note(&format!(
         "{} of {} rows to be tried, about {} minutes on an idle machine; Ctrl-C stops, the next call goes on",
@@ -76,30 +81,64 @@ pub(crate) fn mutants(workspace: &Workspace, options: &Options) -> Result<(), Er
         all.len(),
         1 + to_do.len() as u64 * PER_ROW.as_secs() / 60,
     ));
-    let broken = try_rows(&mut runner, &mut state, &to_do, options.json)?;
+    let broken = try_rows(&mut runner, &mut state, &to_do, options)?;
     report(&state, &all, &chosen, &broken, options)
 }
 
+/// Tries so many rows, other ones at each commit.
+///
+/// # Errors
+///
+/// As [`mutants`].
+pub(crate) fn sample(workspace: &Workspace, count: usize) -> Result<(), Error> {
+    let options = Options {
+        sample: Some(count),
+        ..Options::default()
+    };
+    mutants(workspace, &options)
+}
+
 /// The rows that the options name.
-fn choose<'r>(all: &'r [Row], options: &Options) -> Result<Vec<&'r Row>, Error> {
+fn choose<'r>(
+    workspace: &Workspace,
+    all: &'r [Row],
+    options: &Options,
+) -> Result<Vec<&'r Row>, Error> {
     let named = |row: &&Row| {
         options.rows.is_empty() || options.rows.iter().any(|name| row.name.starts_with(name))
     };
-    let mut chosen: Vec<_> = all.iter().filter(named).collect();
+    let chosen: Vec<_> = all.iter().filter(named).collect();
     if chosen.is_empty() {
         return Err(Error::new("no row has such a name")
             .advise("the names are the files of verification/mutants and the rows in them"));
     }
-    if let Some(count) = options.sample {
-        // Every five minutes the next ones; rows that lie beside each other need the same build.
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let start = (now.as_secs() / 300) as usize * count % chosen.len();
-        chosen.rotate_left(start);
-        chosen.truncate(count);
-    }
-    Ok(chosen)
+    Ok(match options.sample {
+        Some(count) => sample_of(&chosen, count, turn(workspace)),
+        None => chosen,
+    })
+}
+
+/// At most `count` of the rows, spread over all of them, at each turn other ones until every row has been there.
+fn sample_of<T: Clone>(rows: &[T], count: usize, turn: usize) -> Vec<T> {
+    let turns = rows.len().div_ceil(count.max(1)).max(1);
+    let chosen = rows.iter().skip(turn % turns).step_by(turns);
+    chosen.cloned().collect()
+}
+
+/// Whose turn it is: at each commit somebody else's, and where there are no commits, every day.
+fn turn(workspace: &Workspace) -> usize {
+    let mut command = Command::new("git");
+    command
+        .arg("-C")
+        .arg(workspace.root())
+        .args(["rev-list", "--count", "HEAD"]);
+    let commits = child::output(&mut command).ok();
+    commits
+        .and_then(|count| count.trim().parse().ok())
+        .unwrap_or_else(|| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            now.unwrap_or_default().as_secs() as usize / (24 * 60 * 60)
+        })
 }
 
 /// Tries the rows, and returns what could not be tried: a test that fails without a mutation, a mutation that does not
@@ -108,7 +147,7 @@ fn try_rows(
     runner: &mut Runner,
     state: &mut State,
     rows: &[&Row],
-    json: bool,
+    options: &Options,
 ) -> Result<Vec<String>, Error> {
     let mut broken = Vec::new();
     let tests: BTreeSet<&Test> = rows.iter().map(|row| &row.test).collect();
@@ -142,7 +181,7 @@ fn try_rows(
             broken.push(format!("{}: its test fails without it", row.name));
             continue;
         }
-        let result = runner.try_row(row);
+        let result = runner.try_row(row, options.own);
         if child::interrupted() {
             return Err(interrupted());
         }
@@ -166,7 +205,7 @@ fn try_rows(
                 continue;
             }
         }
-        if json {
+        if options.json {
             print_json(row, state);
         }
     }
@@ -267,4 +306,24 @@ pub(crate) fn broken_sequences(
         result.err().map(|why| format!("{}: {why}", one.name))
     };
     Ok(sequences.iter().filter_map(check).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_successive_commits_come_to_every_row() {
+        for (rows, count) in [(413, 12), (12, 12), (5, 12), (24, 12), (1, 1)] {
+            let all: Vec<usize> = (0..rows).collect();
+            let mut seen = Vec::new();
+            for turn in 1000..1000 + rows.div_ceil(count) {
+                let sample = sample_of(&all, count, turn);
+                assert!(!sample.is_empty() && sample.len() <= count, "{sample:?}");
+                seen.extend(sample);
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, all);
+        }
+    }
 }

@@ -87,12 +87,12 @@ impl Runner {
         self.run(test)
     }
 
-    /// Makes a mutation and looks who catches it.
+    /// Makes a mutation and looks who catches it: its own test, and unless `own`, others.
     ///
     /// # Errors
     ///
     /// When the mutation does not apply or does not compile: it shows nothing then.
-    pub(crate) fn try_row(&mut self, row: &Row) -> Result<Outcome, Error> {
+    pub(crate) fn try_row(&mut self, row: &Row, own: bool) -> Result<Outcome, Error> {
         self.copy.apply(Some(row))?;
         if !matches!(row.test, Test::Cargo(..)) {
             self.copy.build_firmware(&self.toolchain).map_err(|error| {
@@ -105,6 +105,9 @@ impl Runner {
                 return Err(Error::new(format!("{} does not compile", row.name)).with_details(why));
             }
             return Ok(Outcome::Caught);
+        }
+        if own {
+            return Ok(Outcome::Missed);
         }
         for (name, result) in self.others(row) {
             if child::interrupted() {

@@ -10,6 +10,7 @@ mod linux;
 mod reset;
 mod rest;
 pub(crate) mod runs;
+mod samples;
 mod stacks;
 mod suites;
 mod web;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use xtask::workspace::Workspace;
 
-use super::{Case, Depth, boots, built, compilers, host, hosts, linux, runs};
+use super::{Case, Depth, boots, built, compilers, host, hosts, linux, runs, samples};
 
 /// A number of checks that belong together.
 pub(super) struct Suite {
@@ -18,7 +18,7 @@ pub(super) struct Suite {
     pub(super) all: Duration,
 }
 
-const fn seconds(seconds: u64) -> Duration {
+pub(super) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -107,5 +107,12 @@ pub(super) const SUITES: [Suite; 12] = [
         run: linux::linux,
         change: Some(seconds(60)),
         all: seconds(330),
+    },
+    Suite {
+        name: "samples",
+        what: "a part of what takes hours, other parts at each commit",
+        run: samples::samples,
+        change: None,
+        all: samples::TAKES,
     },
 ];

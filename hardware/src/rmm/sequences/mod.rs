@@ -141,6 +141,42 @@ fn traps_hold_before_the_first_call() {
 }
 
 #[test]
+fn a_pe_begins_with_every_trap_and_no_offset() {
+    fake::reset();
+    let zero = [
+        "cntvoff_el2",
+        "hstr_el2",
+        "s3_4_c12_c11_0",
+        "s3_4_c14_c0_6",
+        "s3_4_c1_c2_2",
+        "s3_4_c1_c1_4",
+        "s3_4_c1_c1_5",
+        "s3_4_c1_c1_6",
+        "s3_4_c3_c1_4",
+        "s3_4_c3_c1_5",
+    ];
+    for register in zero.into_iter().chain(["cnthctl_el2", "mdcr_el2"]) {
+        fake::set(register, u64::MAX);
+    }
+    fake::set("midr_el1", 0x1234);
+    let everything = Optional {
+        hcx: true,
+        fgt: true,
+        ecv_offset: true,
+        ..optional()
+    };
+    boot::configure(everything, 3);
+    for register in zero {
+        assert_eq!(fake::get(register), 0, "{register}");
+    }
+    assert_eq!(fake::get("vpidr_el2"), 0x1234);
+    // EL1PCTEN, EL1PTEN
+    assert_eq!(fake::get("cnthctl_el2"), 1 << 10 | 1 << 11);
+    // HPMD, HCCD, HPMN
+    assert_eq!(fake::get("mdcr_el2"), 1 << 17 | 1 << 23 | 3);
+}
+
+#[test]
 fn tables_are_published_and_granules_wiped_whole() {
     become_pe(4);
     fake::set("dczid_el0", 4);
