@@ -13,8 +13,11 @@ use crate::rmm::per_pe::RMM_PE_AREAS;
 use aarch64_formats::esr::class;
 use core::sync::atomic::AtomicU64;
 use realm_monitor::platform::{Granule, IdRegisters};
-use realm_monitor::rec::layout::{ICH_AP0R, ICH_AP1R, ICH_LRS};
+use realm_monitor::rec::layout::{
+    DBGBCR, DBGBVR, DBGWCR, DBGWVR, DEBUG_POINTS, ICH_AP0R, ICH_AP1R, ICH_LRS, OS_UNLOCKED,
+};
 
+const OSLAR: &str = "s2_0_c1_c0_4";
 const DISR: &str = "s3_0_c12_c1_1";
 /// DISR_EL1 and ESR_EL2 of an SError: unrecoverable.
 const DEFERRED: u64 = 1 << 31 | 1 << 10 | 1 << 9 | 0x11;
@@ -27,12 +30,18 @@ const STAGE_2: Stage2 = Stage2 { vttbr: 1, vtcr: 2 };
 fn pe() -> (Pe, Granule) {
     fake::reset();
     fake::set("tpidr_el2", core::ptr::from_ref(RMM_PE_AREAS.of(0)) as u64);
+    let rec = [const { AtomicU64::new(0) }; 512];
+    RecContext(&rec).set(MDCR_EL2, NO_PMU);
+    (Pe::new(&features()), rec)
+}
+
+fn features() -> CpuFeatures {
     let ids = IdRegisters {
         pfr0: 1 << 28,
         isar1: 1 << 4,
         ..IdRegisters::default()
     };
-    let features = CpuFeatures {
+    CpuFeatures {
         pa_bits: 48,
         lpa2: false,
         vmid16: true,
@@ -43,10 +52,7 @@ fn pe() -> (Pe, Granule) {
         ich_vtr: 6 << 26 | 15,
         gic_extended_ranges: false,
         ids,
-    };
-    let rec = [const { AtomicU64::new(0) }; 512];
-    RecContext(&rec).set(MDCR_EL2, NO_PMU);
-    (Pe::new(&features), rec)
+    }
 }
 
 /// An SError becomes pending when the cell says so, and an ESB defers it.
@@ -241,4 +247,51 @@ fn registers_that_no_run_can_tell_are_exchanged() {
         assert_eq!(fake::get(register), 0xAAAA_0000 + n, "{register}");
         assert_eq!(context.sysreg(word), 0x7777_0000 + n, "{register}");
     }
+}
+
+#[test]
+fn the_realm_has_its_own_points_and_the_host_its_own_again() {
+    const POINTS: u64 = 16;
+    let (_, rec) = pe();
+    let features = CpuFeatures {
+        num_bps: POINTS as u8 - 1,
+        num_wps: POINTS as u8 - 1,
+        ..features()
+    };
+    let mut pe = Pe::new(&features);
+    let context = RecContext(&rec);
+    // Debug exceptions are on, and so are all points that the realm can have.
+    context.set_sysreg(SysReg::MdscrEl1, 1 << 15);
+    context.set(DEBUG_POINTS, (POINTS - 1) << 8 | (POINTS - 1));
+    context.set(OS_UNLOCKED, 1);
+    let words = [DBGBVR, DBGBCR, DBGWVR, DBGWCR];
+    let registers: Vec<(String, usize)> = (0..POINTS as usize)
+        .flat_map(|n| {
+            let name = move |op2| format!("s2_0_c0_c{n}_{op2}");
+            (4..)
+                .zip(words)
+                .map(move |(op2, word)| (name(op2), word + n))
+        })
+        .collect();
+    // Nothing in the way of links and types: bits below 16, different in each.
+    for (n, (register, word)) in (0..).zip(&registers) {
+        fake::set(register, 0xA000 + n);
+        context.set(*word, 0x5000 + n);
+    }
+    // The host has locked its OS lock.
+    fake::set("s2_0_c1_c1_4", 1 << 1);
+    fake::set(OSLAR, 1);
+    let inside = registers.clone();
+    realm_with(u64::from(class::SYSREG) << 26, move || {
+        for (n, (register, _)) in (0..).zip(&inside) {
+            assert_eq!(fake::get(register), 0x5000 + n, "{register}");
+        }
+        assert_eq!(fake::get(OSLAR), 0);
+    });
+    pe.run(context, &STAGE_2);
+    pe.save(context);
+    for (n, (register, _)) in (0..).zip(&registers) {
+        assert_eq!(fake::get(register), 0xA000 + n, "{register}");
+    }
+    assert_eq!(fake::get(OSLAR), 1);
 }
