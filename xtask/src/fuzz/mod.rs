@@ -349,7 +349,9 @@ mod tests {
         assert_eq!(chosen(&known, &one).expect("one"), one);
         let error = chosen(&known, &["hosts".to_owned()]).expect_err("unknown");
         assert!(
-            error.to_string().contains("choose among device-tree"),
+            error
+                .to_string()
+                .contains("choose among control, device-tree"),
             "{error}"
         );
     }

@@ -7,7 +7,7 @@ use xtask::workspace::Workspace;
 
 use super::suites::seconds;
 use super::{Case, Depth};
-use crate::mutants;
+use crate::{fuzz, mutants, siege};
 
 /// One of these checks.
 struct Sample {
@@ -18,12 +18,26 @@ struct Sample {
 }
 
 /// All of them.
-const SAMPLES: [Sample; 1] = [Sample {
-    name: "mutations, some of the inventory",
-    takes: seconds(240),
-    run: |workspace| mutants::sample(workspace, MUTATIONS),
-}];
+const SAMPLES: [Sample; 3] = [
+    Sample {
+        name: "mutations, some of the inventory",
+        takes: seconds(240),
+        run: |workspace| mutants::sample(workspace, MUTATIONS),
+    },
+    Sample {
+        name: "one way of the siege",
+        takes: seconds(110),
+        run: |workspace| siege::sample_holds(workspace, SEARCH),
+    },
+    Sample {
+        name: "two targets of the fuzzer",
+        takes: seconds(160),
+        run: |workspace| fuzz::sample(workspace, SEARCH),
+    },
+];
 
+/// Seconds of siege, and of fuzzing.
+const SEARCH: u64 = 60;
 /// So many that a copy is built and they are tried in the time above.
 const MUTATIONS: usize = 12;
 
