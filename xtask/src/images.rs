@@ -155,21 +155,30 @@ pub fn build(
         write_if_changed(&folder.join(image.file), &raw.bytes)?;
     }
     for (monitor, flash) in [(REALM_MONITOR, FIRMWARE), (STRICT_MONITOR, STRICT_FIRMWARE)] {
-        if !images.contains(&ROOT_MONITOR) || !images.contains(&monitor) {
-            continue;
+        if images.contains(&ROOT_MONITOR) && images.contains(&monitor) {
+            assemble(workspace, monitor, flash)?;
         }
-        let read = |name: &str| {
-            let path = folder.join(name);
-            fs::read(&path).map_err(|error| Error::io("read", &path, &error))
-        };
-        let content = firmware::assemble(
-            &read(ROOT_MONITOR.file)?,
-            &read(monitor.file)?,
-            firmware::identity()?,
-        )?;
-        write_if_changed(&folder.join(flash), &content)?;
     }
     Ok(())
+}
+
+/// Puts the root monitor and `monitor`, as they were built last, into the firmware `flash`.
+///
+/// # Errors
+///
+/// When one of them is not there, or they do not fit.
+pub fn assemble(workspace: &Workspace, monitor: Image, flash: &str) -> Result<(), Error> {
+    let folder = workspace.images();
+    let read = |name: &str| {
+        let path = folder.join(name);
+        fs::read(&path).map_err(|error| Error::io("read", &path, &error))
+    };
+    let content = firmware::assemble(
+        &read(ROOT_MONITOR.file)?,
+        &read(monitor.file)?,
+        firmware::identity()?,
+    )?;
+    write_if_changed(&folder.join(flash), &content)
 }
 
 /// Where the ELF file of `image`, with its symbols, is after [`build`].

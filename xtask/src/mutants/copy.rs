@@ -41,6 +41,8 @@ pub(crate) struct Copy {
     pub(crate) sources: BTreeMap<PathBuf, Vec<u8>>,
     /// The source that a mutation has changed.
     changed: Option<PathBuf>,
+    /// The images of the firmware that may not be as they are without a mutation.
+    mutated: &'static [Image],
 }
 
 impl Copy {
@@ -74,6 +76,7 @@ impl Copy {
             workspace: Workspace::with_target(&root, &folder.join("target")),
             sources,
             changed: None,
+            mutated: &inputs::FIRMWARE,
         })
     }
 
@@ -120,17 +123,40 @@ impl Copy {
         self.build(toolchain, &inputs::BESIDE)
     }
 
-    /// Builds the firmware as it is now.
+    /// Builds the firmware as it is now: of its images those that the mutation is in, and those that the last one was in.
     ///
     /// # Errors
     ///
     /// When it does not compile.
-    pub(crate) fn build_firmware(&self, toolchain: &Toolchain) -> Result<(), Error> {
-        self.build(toolchain, &inputs::FIRMWARE)
+    pub(crate) fn build_firmware(&mut self, toolchain: &Toolchain) -> Result<(), Error> {
+        let own = self.changed.as_deref().map_or(&[][..], monitors_of);
+        let stale: Vec<_> = inputs::FIRMWARE
+            .into_iter()
+            .filter(|image| own.contains(image) || self.mutated.contains(image))
+            .collect();
+        self.mutated = &inputs::FIRMWARE;
+        self.build(toolchain, &stale)?;
+        self.mutated = own;
+        images::assemble(&self.workspace, images::REALM_MONITOR, images::FIRMWARE)
     }
 
     fn build(&self, toolchain: &Toolchain, images: &[Image]) -> Result<(), Error> {
         images::build(&self.workspace, toolchain, images, &Quiet)
+    }
+}
+
+/// The images of the firmware that have this source in them.
+fn monitors_of(source: &Path) -> &'static [Image] {
+    let is_in = |ring: &str, monitor: &str| {
+        source.starts_with(Path::new("hardware/src").join(ring))
+            || source.starts_with(Path::new("crates").join(monitor))
+    };
+    if is_in("el3", "root-monitor") {
+        &[images::ROOT_MONITOR]
+    } else if is_in("rmm", "realm-monitor") {
+        &[images::REALM_MONITOR]
+    } else {
+        &inputs::FIRMWARE
     }
 }
 

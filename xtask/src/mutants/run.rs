@@ -42,7 +42,7 @@ impl Runner {
     ///
     /// When it does not compile.
     pub(crate) fn new(
-        copy: Copy,
+        mut copy: Copy,
         toolchain: Toolchain,
         qemu: Qemu,
         sequences: Vec<Sequence>,
