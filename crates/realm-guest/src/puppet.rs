@@ -19,6 +19,18 @@ pub const SMC_REGISTERS: usize = 12;
 /// Number of doublewords that [`Operation::ReadMany`] reports.
 pub const LOAD_WORDS: usize = 28;
 
+/// Number of registers that [`Operation::ReadRegisters`] reports at most.
+pub const READ_REGISTERS: usize = 14;
+
+/// Number of encodings of system registers, op0 2 and 3: an encoding is bits 19 to 5 of MRS and MSR.
+pub const ENCODINGS: u64 = 1 << 15;
+
+/// The encoding of a system register.
+#[must_use]
+pub const fn encoding(op0: u64, op1: u64, crn: u64, crm: u64, op2: u64) -> u64 {
+    (op0 & 1) << 14 | op1 << 11 | crn << 7 | crm << 3 | op2
+}
+
 /// What a vCPU reports that does not have what the operation is about.
 pub const NOTHING: u64 = u64::MAX;
 
@@ -93,6 +105,11 @@ pub enum Operation {
     FillSystem = 42,
     /// Looks at these registers; reports which differ from what was filled in, a bit for each, or [`NOTHING`].
     CompareSystem = 43,
+    /// Reads the system registers from one encoding on and before another that can be read, [`READ_REGISTERS`] at most; reports
+    /// how many, and encoding and content of each.
+    ReadRegisters = 44,
+    /// Writes a system register, if it can be written: encoding, value.
+    WriteRegister = 45,
 }
 
 /// How memory is used by [`Operation::UseMemory`].
@@ -186,6 +203,8 @@ impl Operation {
             41 => Self::Places,
             42 => Self::FillSystem,
             43 => Self::CompareSystem,
+            44 => Self::ReadRegisters,
+            45 => Self::WriteRegister,
             _ => return None,
         })
     }
@@ -210,6 +229,18 @@ pub trait PuppetPe: GuestPe {
 
     /// The identification register with op0 3, op1 0, CRn 0, and this CRm (1 to 7) and op2 (0 to 7).
     fn identify(&self, crm: u64, op2: u64) -> u64;
+
+    /// The first encoding of a system register from `from` on and before `end` that can be read, and its content. `None` also
+    /// where vCPUs are simulated.
+    fn next_readable(&self, from: u64, end: u64) -> Option<(u64, u64)> {
+        let _ = (from, end);
+        None
+    }
+
+    /// Writes the system register with this encoding, if there is one that can be written.
+    fn write_register(&self, encoding: u64, value: u64) {
+        let _ = (encoding, value);
+    }
 
     /// Uses the feature that the field from bit `low` on of an identification register shows; `None` where vCPUs are simulated
     /// with less than they show.
@@ -303,6 +334,20 @@ fn carry_out<P: PuppetPe>(pe: &P, operation: Operation, arguments: &[u64], repor
         Operation::CompareSystem => {
             report[0] = pe.system_differences().unwrap_or(NOTHING);
         }
+        Operation::ReadRegisters => {
+            let (mut from, end) = (arguments[0], arguments[1].min(ENCODINGS));
+            let mut count = 0;
+            for pair in report[1..].chunks_exact_mut(2).take(READ_REGISTERS) {
+                let Some((encoding, value)) = pe.next_readable(from, end) else {
+                    break;
+                };
+                pair.copy_from_slice(&[encoding, value]);
+                from = encoding + 1;
+                count += 1;
+            }
+            report[0] = count;
+        }
+        Operation::WriteRegister => pe.write_register(arguments[0] % ENCODINGS, arguments[1]),
         Operation::Spin => loop {
             pe.counter();
         },

@@ -8,6 +8,8 @@ pub mod console;
 #[cfg(any(feature = "rmm", feature = "host", feature = "guest"))]
 pub mod debug;
 pub mod device;
+#[cfg(any(feature = "host", feature = "guest"))]
+pub(crate) mod encodings;
 #[cfg(not(target_os = "none"))]
 pub mod fake;
 #[cfg(any(feature = "el3", feature = "rmm"))]

@@ -6,6 +6,7 @@ pub mod entry;
 mod features;
 mod panic;
 mod puppet;
+mod registers;
 #[cfg(test)]
 mod sequences;
 mod start;

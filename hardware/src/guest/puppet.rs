@@ -3,7 +3,7 @@
 use realm_guest::puppet::{GicRegister, PuppetPe, Use};
 
 use super::vcpu::{Vcpu, open_vectors};
-use super::{entry, features};
+use super::{entry, features, registers};
 use crate::common::{barrier, device};
 #[cfg(not(target_os = "none"))]
 use crate::write_sysreg;
@@ -79,6 +79,15 @@ impl PuppetPe for Vcpu {
 
     fn identify(&self, crm: u64, op2: u64) -> u64 {
         features::identify(crm, op2)
+    }
+
+    fn next_readable(&self, from: u64, end: u64) -> Option<(u64, u64)> {
+        registers::next_readable(from, end)
+    }
+
+    fn write_register(&self, encoding: u64, value: u64) {
+        // SAFETY: the host leaves out what this program runs on, or stops its realm.
+        unsafe { registers::write(encoding, value) };
     }
 
     fn use_feature(&self, crm: u64, op2: u64, low: u64) -> Option<Use> {

@@ -22,6 +22,7 @@ mod pe;
 mod points;
 mod power;
 mod probe;
+mod registers;
 #[cfg(test)]
 mod sequences;
 mod simd;
@@ -46,6 +47,7 @@ pub use pe::{Pe, affinity};
 pub use points::{fill_registers, register_differences};
 pub use power::{start_pe, system_off, system_reset};
 pub use probe::probe;
+pub use registers::next_readable;
 pub use simd::{fill_vectors, vector_differences};
 pub use streaming::{fill_streaming, leave_streaming};
 pub use system::{fill_system, system_differences};

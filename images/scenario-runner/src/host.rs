@@ -252,6 +252,10 @@ impl SharedRegisters for ScenarioHost {
         hardware::host::system_differences()
     }
 
+    fn next_readable(&self, from: u64, end: u64) -> Option<(u64, u64)> {
+        hardware::host::next_readable(from, end)
+    }
+
     fn point_differences(&self, seed: u64) -> u64 {
         hardware::host::register_differences(seed)
     }

@@ -48,4 +48,8 @@ pub trait SharedRegisters {
 
     /// The names of those that are not what [`SharedRegisters::fill_system`] left in them last.
     fn system_differences(&self) -> Vec<&'static str>;
+
+    /// The first encoding of a system register ([`realm_guest::puppet::encoding`]) from `from` on and before `end` that the host
+    /// can read, and its content.
+    fn next_readable(&self, from: u64, end: u64) -> Option<(u64, u64)>;
 }

@@ -4,6 +4,7 @@
 mod attestation;
 mod canaries;
 mod counters;
+mod encodings;
 mod exits;
 mod features;
 mod interrupts;
@@ -91,6 +92,7 @@ pub(crate) fn all() -> impl Iterator<Item = Story> {
         meanwhile::STORIES,
         leftovers::STORIES,
         canaries::STORIES,
+        encodings::STORIES,
         vectors::STORIES,
         counters::STORIES,
         points::STORIES,

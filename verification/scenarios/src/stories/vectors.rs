@@ -35,12 +35,12 @@ pub(crate) fn supported(fixture: &mut Fixture<'_>) -> FeatureRegister0 {
 }
 
 /// Units of 128 bits in the longest vectors of a realm; 0 without SVE.
-fn longest(fixture: &mut Fixture<'_>) -> u64 {
+pub(super) fn longest(fixture: &mut Fixture<'_>) -> u64 {
     supported(fixture).sve_vl.map_or(0, |vl| u64::from(vl) + 1)
 }
 
 /// A realm with vectors of `length` * 128 bits, or without SVE.
-fn with_vectors(fixture: &mut Fixture<'_>, length: u64) -> Puppet {
+pub(super) fn with_vectors(fixture: &mut Fixture<'_>, length: u64) -> Puppet {
     let realm = Realm::create_with(fixture, |params| {
         if length != 0 {
             params.flags |= realm_flags::SVE;
