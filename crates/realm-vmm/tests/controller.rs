@@ -278,3 +278,72 @@ fn registers_that_do_not_exist_read_as_zero() {
         call(guest, &[SYSTEM_OFF]);
     });
 }
+
+#[test]
+fn what_is_pending_gets_its_turn_when_list_registers_full_of_active_ones_are_free() {
+    in_realm(|guest| {
+        set_up(guest);
+        for (intid, priority) in [
+            (0, 0x80),
+            (1, 0x70),
+            (2, 0x60),
+            (3, 0x50),
+            (8, 0xD0),
+            (9, 0xD8),
+        ] {
+            let at = PRIVATE + IPRIORITYR + intid;
+            guest.store(at, 1, priority).expect("a priority");
+        }
+        for intid in 0..4 {
+            send(guest, intid);
+            assert_eq!(take(guest), intid);
+        }
+        send(guest, 9);
+        send(guest, 8);
+        assert_eq!(
+            guest.acknowledge_interrupt(),
+            None,
+            "their priority is lower"
+        );
+        assert_eq!(private(guest, ISPENDR), 0x300);
+        for intid in (0..4).rev() {
+            guest.end_of_interrupt(intid);
+        }
+        assert_eq!([take_and_end(guest), take_and_end(guest)], [8, 9]);
+        assert_eq!((private(guest, ISPENDR), private(guest, ISACTIVER)), (0, 0));
+        call(guest, &[SYSTEM_OFF]);
+    });
+}
+
+#[test]
+fn a_level_comes_again_until_its_line_is_low_and_software_can_pend_it() {
+    /// UARTIMSC and its bit for transmission.
+    const MASK: u64 = (ALIAS | board::UART) + 0x38;
+    const TRANSMIT: u32 = 1 << 5;
+    const SPI: u32 = 1 << board::UART_SPI;
+    const INTID: u64 = 32 + board::UART_SPI as u64;
+    in_realm(|guest| {
+        set_up(guest);
+        let pending = |guest: &GuestCpu| guest.load_device(GICD + ISPENDR + 4) & SPI;
+        // Of software alone, and withdrawn.
+        guest.store_device(GICD + ISPENDR + 4, SPI);
+        assert_eq!(pending(guest), SPI);
+        guest.store_device(GICD + ICPENDR + 4, SPI);
+        assert_eq!(pending(guest), 0);
+        // Of the line, while it is disabled and after.
+        guest.store_device(ALIAS | board::UART, b'.'.into());
+        guest.store_device(MASK, TRANSMIT);
+        assert_eq!(pending(guest), SPI);
+        assert_eq!(guest.acknowledge_interrupt(), None);
+        guest.store_device(GICD + ISENABLER + 4, SPI);
+        for _ in 0..3 {
+            assert_eq!(take_and_end(guest), INTID);
+        }
+        assert_eq!(take(guest), INTID);
+        guest.store_device(MASK, 0);
+        guest.end_of_interrupt(INTID as u32);
+        assert_eq!(guest.acknowledge_interrupt(), None);
+        assert_eq!(pending(guest), 0);
+        call(guest, &[SYSTEM_OFF]);
+    });
+}

@@ -40,6 +40,42 @@ fn software_generated_interrupts_reach_vcpus_that_wait() {
     }
 }
 
+#[test]
+fn private_interrupts_of_another_vcpu_can_be_made_pending_and_enabled() {
+    let run = run(
+        &machine(2),
+        &options(2),
+        |guest| {
+            take_interrupts(guest);
+            call(guest, &[CPU_ON, 1, SECONDARY, 0]);
+            assert_eq!(take(guest), 3);
+            let other = ALIAS | (board::REDISTRIBUTORS + gic::REDISTRIBUTOR_SIZE + 0x1_0000);
+            // Disabled there, it stays pending there.
+            guest.store_device(other + 0x180, 1 << 4);
+            guest.store_device(other + 0x200, 1 << 4);
+            send(guest, 1, 5);
+            assert_eq!(take(guest), 7);
+            assert_eq!(guest.load_device(other + 0x200), 1 << 4);
+            guest.store_device(other + 0x100, 1 << 4);
+            assert_eq!(take(guest), 8);
+            // Enabled, it comes at once.
+            guest.store_device(other + 0x200, 1 << 6);
+            assert_eq!(take(guest), 9);
+            call(guest, &[SYSTEM_OFF]);
+        },
+        |guest| {
+            take_interrupts(guest);
+            send(guest, 0, 3);
+            for (expected, answer) in [(5, 7), (4, 8), (6, 9)] {
+                assert_eq!(take(guest), expected);
+                send(guest, 0, answer);
+            }
+            call(guest, &[CPU_OFF]);
+        },
+    );
+    assert_eq!((run.report.outcome, run.error()), (Outcome::Ok, ""));
+}
+
 /// Sets this vCPU's interrupts up as Linux does: the distributor forwards group 1, and all private ones are in it, at priority 0xA0,
 /// and enabled.
 fn take_interrupts(guest: &GuestCpu) {
