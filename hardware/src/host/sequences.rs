@@ -182,3 +182,19 @@ fn counters_are_selected_before_they_are_accessed() {
     counters::stop_counters();
     assert_eq!(fake::effects().last().map(String::as_str), Some("isb"));
 }
+
+#[test]
+fn all_registers_are_open_before_they_are_read_and_closed_after() {
+    fake::reset();
+    assert_eq!(super::next_readable(0, 1), Some((0, 0)));
+    assert_eq!(
+        fake::outline(),
+        [
+            "msr cptr_el2",
+            "isb",
+            "bl host_encodings",
+            "msr cptr_el2",
+            "isb"
+        ]
+    );
+}
