@@ -162,7 +162,8 @@ impl Runner {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command
             .current_dir(workspace.root())
-            .args(["test", "--quiet", "--package", package, "--target-dir"])
+            .args(["test", "--quiet", "--tests", "--package", package])
+            .arg("--target-dir")
             .arg(workspace.target())
             .args(["--", name]);
         let finished = child::run(&mut command, Some(limit.max(FIRST_LIMIT)), |_| {});
