@@ -12,7 +12,7 @@ use super::context::Context;
 use super::layout::{OwnBlock, SECURE_GPIO, SECURE_RAM};
 use super::{gic, handler, job, mmu, power, protection, remains, switch};
 use crate::common::fake;
-use crate::common::sequences::{assert_followed, between};
+use crate::common::sequences::between;
 
 /// TLBI PAALLOS, TLBI RPALOS and DC CIPAPA.
 const TLBI_PAALLOS: &str = "sys #6, c8, c1, #4";
@@ -101,21 +101,42 @@ fn the_tables_are_complete_before_anybody_walks_them() {
 
 #[test]
 fn the_cpu_interface_takes_each_change_before_the_next() {
-    const SRE_EL3: &str = "msr s3_6_c12_c12_5";
     fake::reset();
+    fake::set("scr_el3", 0x100);
     gic::set_up_pe();
     let events = fake::effects();
-    assert_followed(&events, SRE_EL3, "isb");
-    // SCR_EL3.NS says which of the banked registers is meant.
-    assert_followed(&events, "msr scr_el3", "isb");
-    let back = events
-        .iter()
-        .rposition(|event| event.starts_with("msr scr_el3"))
-        .expect("SCR_EL3 gets its value back");
-    assert_eq!(events[back - 1], "isb");
-    assert_eq!(events.last().map(String::as_str), Some("isb"));
+    let first = events.iter().position(|event| event.starts_with("msr "));
+    assert_eq!(
+        events[first.expect("registers are written")..],
+        [
+            "msr s3_6_c12_c12_5, 0xf", // ICC_SRE_EL3
+            "isb",
+            "msr s3_0_c12_c12_5, 0x7", // ICC_SRE_EL1, Secure
+            "msr scr_el3, 0x101",      // NS says which of the banked registers is meant.
+            "isb",
+            "msr s3_4_c12_c9_5, 0xf",  // ICC_SRE_EL2
+            "msr s3_0_c12_c12_5, 0x7", // ICC_SRE_EL1, Non-secure
+            "isb",
+            "msr scr_el3, 0x104", // FIQ
+            "isb",
+            "msr s3_6_c12_c12_4, 0x0", // ICC_CTLR_EL3
+            "msr s3_0_c4_c6_0, 0xff",  // ICC_PMR_EL1
+            "msr s3_0_c12_c8_3, 0x0",  // ICC_BPR0_EL1
+            "msr s3_0_c12_c12_6, 0x1", // ICC_IGRPEN0_EL1
+            "msr s3_6_c12_c12_7, 0x0", // ICC_IGRPEN1_EL3
+            "isb",
+        ]
+    );
     gic::leave();
-    assert_eq!(fake::effects().last().map(String::as_str), Some("isb"));
+    assert_eq!(
+        fake::effects(),
+        [
+            "msr s3_6_c12_c12_7, 0x0", // ICC_IGRPEN1_EL3
+            "msr s3_4_c12_c11_0, 0x0", // ICH_HCR_EL2
+            "msr hcr_el2, 0x0",
+            "isb",
+        ]
+    );
 }
 
 #[test]

@@ -151,12 +151,14 @@ check_entry:
 check_interrupts:
     mov     x19, #'m'
     mov     x26, #0
+    msr     daifclr, #8             // What is open where the exception comes from is not open at its vector.
     mrs     x4, s3_0_c12_c12_6      // ICC_IGRPEN0_EL1
     msr     s3_0_c12_c12_6, xzr
     mrs     x4, s3_0_c12_c8_0       // ICC_IAR0_EL1
     mrs     x4, s3_0_c12_c8_2       // ICC_HPPIR0_EL1
     msr     s3_0_c12_c8_3, x4       // ICC_BPR0_EL1
     msr     s3_0_c12_c8_4, x4       // ICC_AP0R0_EL1
+    msr     daifset, #8
     cmp     x26, #6
     b.ne    failed
     mrs     x5, s3_0_c12_c12_4      // ICC_CTLR_EL1: how many bits a priority has, less one
@@ -289,9 +291,17 @@ vectors:
     b       failed
 .balign 128
 .endr
-    mrs     x25, esr_el2
-    lsr     x25, x25, #26
-    cbnz    x25, failed
+    mrs     x25, esr_el2            // An exception of an unknown reason, of a 32-bit instruction,
+    movz    x24, #0x0200, lsl #16
+    cmp     x25, x24
+    b.ne    failed
+    mrs     x25, spsr_el2           // from EL2 as it was, with debug exceptions open,
+    and     x25, x25, #0x3ff
+    cmp     x25, #0x1c9
+    b.ne    failed
+    mrs     x25, daif               // and now nothing is open.
+    cmp     x25, #0x3c0
+    b.ne    failed
     mrs     x25, elr_el2
     add     x25, x25, #4
     msr     elr_el2, x25
