@@ -73,6 +73,13 @@ fn the_mmu_is_turned_on_over_nothing_cached() {
     fake::reset();
     // SAFETY: a fake.
     unsafe { mmu::enable() };
+    for (register, value) in [
+        ("mair_el3", 0xBB_04FF),
+        ("tcr_el3", 0x8082_3510),
+        ("sctlr_el3", 0x30CD_183D),
+    ] {
+        assert_eq!(fake::get(register), value, "{register}");
+    }
     assert_eq!(
         fake::outline(),
         [

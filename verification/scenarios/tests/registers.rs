@@ -53,7 +53,7 @@ fn names(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Rust and assembly code of one ring without comments.
+/// Rust and assembly code of one ring without comments and tests.
 fn code(ring: &str) -> String {
     let mut code = String::new();
     for entry in fs::read_dir(root().join("hardware/src").join(ring)).expect("the ring") {
@@ -64,7 +64,9 @@ fn code(ring: &str) -> String {
         if own_test || path.is_dir() {
             continue;
         }
-        for line in fs::read_to_string(&path).expect("a file of text").lines() {
+        let text = fs::read_to_string(&path).expect("a file of text");
+        let own = text.split("#[cfg(test)]\nmod tests {").next();
+        for line in own.unwrap_or_default().lines() {
             code.push_str(line.split("//").next().unwrap_or(""));
             code.push('\n');
         }

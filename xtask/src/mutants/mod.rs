@@ -85,13 +85,14 @@ pub(crate) fn mutants(workspace: &Workspace, options: &Options) -> Result<(), Er
     report(&state, &all, &chosen, &broken, options)
 }
 
-/// Tries so many rows, other ones at each commit.
+/// Tries so many of the rows whose names begin like one of `rows`, other ones at each commit.
 ///
 /// # Errors
 ///
 /// As [`mutants`].
-pub(crate) fn sample(workspace: &Workspace, count: usize) -> Result<(), Error> {
+pub(crate) fn sample(workspace: &Workspace, rows: &[&str], count: usize) -> Result<(), Error> {
     let options = Options {
+        rows: rows.iter().map(|&row| row.to_owned()).collect(),
         sample: Some(count),
         ..Options::default()
     };

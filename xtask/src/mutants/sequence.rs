@@ -156,6 +156,7 @@ fn decode(word: u32) -> Option<String> {
         (0, 3, 4) => Some(format!("dsb {domain}")),
         (0, 3, 5) => Some(format!("dmb {domain}")),
         (0, 3, 6) => Some("isb".to_owned()),
+        (0, 4, 5) if op1 == 0 => Some("msr spsel".to_owned()),
         (0, ..) => None,
         (1, ..) => Some(format!("sys #{op1}, c{crn}, c{crm}, #{op2}")),
         _ if read => None,
@@ -176,6 +177,8 @@ mod tests {
             (0xD503_3FDF, "isb"),
             (0xD69F_03E0, "eret"),
             (0xA881_7D5F, "stp xzr, xzr, [x10], #16"),
+            // MSR SPSel, #1
+            (0xD500_41BF, "msr spsel"),
             // TLBI VMALLE1IS
             (0xD508_831F, "sys #0, c8, c3, #0"),
             // MSR HCR_EL2, X0

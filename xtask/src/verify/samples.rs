@@ -22,7 +22,7 @@ const SAMPLES: [Sample; 3] = [
     Sample {
         name: "mutations, some of the inventory",
         takes: seconds(240),
-        run: |workspace| mutants::sample(workspace, MUTATIONS),
+        run: |workspace| mutants::sample(workspace, &CAUGHT, MUTATIONS),
     },
     Sample {
         name: "one way of the siege",
@@ -36,6 +36,8 @@ const SAMPLES: [Sample; 3] = [
     },
 ];
 
+/// Files of the inventory all of whose rows are known to be caught. Those of others are still looked into, with `cargo xtask mutants`.
+const CAUGHT: [&str; 2] = ["crates/", "hardware/common/"];
 /// Seconds of siege, and of fuzzing.
 const SEARCH: u64 = 60;
 /// So many that a copy is built and they are tried in the time above.
