@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use realm_host::Host;
+use realm_vmm::control::kept::KEEP;
 use realm_vmm::control::{About, Link, Outbox, Server};
 use realm_vmm::fleet::{Fleet, NoService};
 
@@ -110,8 +111,7 @@ impl Machine {
             free: Box::new(|| self.supply().free_bytes()),
             // That of its process.
             heap: Box::new(|| None),
-            // As much as the hypervisor of the emulated machine has for that.
-            keep: 96 << 20,
+            keep: KEEP,
         };
         let mut server = Server::new(&host, &fleet, &outbox, link, about);
         thread::scope(|scope| {

@@ -36,10 +36,16 @@ impl Scratch {
         loop {
             let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(place)?;
             // Somebody who cleans up may be faster: then this one is gone.
-            let Ok(lock) = File::open(folder.path()) else {
-                continue;
+            let lock = match File::open(folder.path()) {
+                Ok(lock) => lock,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
             };
-            lock.lock()?;
+            match lock.lock() {
+                // Where there are no locks, nobody takes the folder for left behind either.
+                Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+                _ => {}
+            }
             let is_there = |there: fs::Metadata| {
                 let own = lock.metadata();
                 own.is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))

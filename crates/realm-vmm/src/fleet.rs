@@ -15,7 +15,7 @@ use crate::idle::Idle;
 use crate::machine::{RealmMachine, earliest};
 use crate::neighbours::Neighbours;
 use crate::pe::HostPe;
-use crate::turns::{self, Standing};
+use crate::turns::{self, Standing, Stay};
 
 /// The PE that has a service.
 const SERVICE: usize = 0;
@@ -124,13 +124,13 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
                         fleet: self,
                         me: member.id,
                         console: &member.machine.console,
+                        stay: Stay::new(&member.used, now),
                         service,
                         more,
                     };
                     member.running.fetch_add(1, Ordering::Relaxed);
                     member.machine.run_shared(vcpu, &others, pe);
-                    let ran = pe.counter().saturating_sub(now);
-                    member.used.fetch_add(ran, Ordering::Relaxed);
+                    others.stay.count(pe.counter());
                     member.running.fetch_sub(1, Ordering::Relaxed);
                     if member.machine.console.calls_for_service(true) {
                         pe.kick(SERVICE);
@@ -202,19 +202,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
         loop {
             let candidate = {
                 let members = self.members.read();
-                let standings: Vec<_> = members
-                    .iter()
-                    .map(|member| {
-                        let lives = member.is_started() && !member.machine.is_stopped();
-                        let wants = member.has_ready(now) || member.machine.time_is_over(now);
-                        Standing {
-                            used: &member.used,
-                            slice: member.machine.slice,
-                            is_ready: lives && wants && !tried.contains(&member.id),
-                            is_running: member.running.load(Ordering::Relaxed) > 0,
-                        }
-                    })
-                    .collect();
+                let standings = standings(&members, now, &tried);
                 let chosen = turns::choose(&self.floor, &standings)?;
                 Arc::clone(&members[chosen])
             };
@@ -237,11 +225,31 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
     }
 }
 
+/// How each realm stands, but for those that were `tried`, which are not ready.
+fn standings<'m, T: SmcTransport, M: PageSupply, C: Console>(
+    members: &'m [Shared<'_, T, M, C>],
+    now: u64,
+    tried: &[u32],
+) -> Vec<Standing<'m>> {
+    let standing = |member: &'m Shared<'_, T, M, C>| {
+        let lives = member.is_started() && !member.machine.is_stopped();
+        let wants = member.has_ready(now) || member.machine.time_is_over(now);
+        Standing {
+            used: &member.used,
+            slice: member.machine.slice,
+            is_ready: lives && wants && !tried.contains(&member.id),
+            is_running: member.running.load(Ordering::Relaxed) > 0,
+        }
+    };
+    members.iter().map(standing).collect()
+}
+
 /// What the PE of a vCPU in a fleet is wanted for.
 struct Others<'f, 'a, T: SmcTransport, M: PageSupply, C: Console, S> {
     fleet: &'f Fleet<'a, T, M, C>,
     me: u32,
     console: &'f C,
+    stay: Stay<'f>,
     service: &'f S,
     more: bool,
 }
@@ -254,7 +262,9 @@ impl<T: SmcTransport, M: PageSupply, C: Console, S: Service> Neighbours
         if self.console.calls_for_service(true) {
             pe.kick(SERVICE);
         }
+        self.stay.count(now);
         let members = self.fleet.members.read();
+        turns::raise(&self.fleet.floor, &standings(&members, now, &[]));
         self.more
             || members
                 .iter()

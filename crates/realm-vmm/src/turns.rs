@@ -1,5 +1,6 @@
 //! Whose turn it is on a PE: that of the realm that has run least.
 
+use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// How a realm stands.
@@ -25,13 +26,42 @@ pub(crate) fn choose(floor: &AtomicU64, standings: &[Standing<'_>]) -> Option<us
     let (chosen, standing) = ready.min_by_key(|(_, one)| used(one))?;
     let lag = floor.load(Ordering::Relaxed).saturating_sub(standing.slice);
     standing.used.fetch_max(lag, Ordering::Relaxed);
+    raise(floor, standings);
+    Some(chosen)
+}
+
+/// Raises the floor to what the realm has used that has run least of all that run or want to.
+pub(crate) fn raise(floor: &AtomicU64, standings: &[Standing<'_>]) {
     let awake = standings
         .iter()
         .filter(|one| one.is_ready || one.is_running);
-    if let Some(least) = awake.map(used).min() {
+    let used = awake.map(|one| one.used.load(Ordering::Relaxed));
+    if let Some(least) = used.min() {
         floor.fetch_max(least, Ordering::Relaxed);
     }
-    Some(chosen)
+}
+
+/// A realm's time on a PE. It counts as it passes and not only when the realm leaves, which may be never: what is not counted would be
+/// there to be caught up with by whoever comes later.
+pub(crate) struct Stay<'a> {
+    used: &'a AtomicU64,
+    counted: Cell<u64>,
+}
+
+impl<'a> Stay<'a> {
+    /// One that begins now.
+    pub(crate) const fn new(used: &'a AtomicU64, now: u64) -> Self {
+        Self {
+            used,
+            counted: Cell::new(now),
+        }
+    }
+
+    /// Counts what has passed.
+    pub(crate) fn count(&self, now: u64) {
+        let passed = now.saturating_sub(self.counted.replace(now));
+        self.used.fetch_add(passed, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]
@@ -80,6 +110,40 @@ mod tests {
             let ran = beside(away, 100_000);
             assert!(ran > 90_000, "{ran} of 100000 ticks beside {away}");
         }
+    }
+
+    #[test]
+    fn who_comes_late_does_not_catch_up_with_one_that_never_left() {
+        let floor = AtomicU64::new(0);
+        let used = [AtomicU64::new(0), AtomicU64::new(0)];
+        let standing = |realm: usize, is_ready, is_running| Standing {
+            used: &used[realm],
+            slice: SLICE,
+            is_ready,
+            is_running,
+        };
+        // One realm on a PE for ever, which looks around at the end of each slice.
+        let stay = Stay::new(&used[0], 0);
+        for now in (SLICE..=100_000).step_by(SLICE as usize) {
+            stay.count(now);
+            raise(
+                &floor,
+                &[standing(0, false, true), standing(1, false, false)],
+            );
+        }
+        assert_eq!(used[0].load(Ordering::Relaxed), 100_000);
+        // The other one wakes: it has one slice more at most, and then they take turns.
+        let mut turns = [0, 0];
+        for _ in 0..100 {
+            let realm = choose(
+                &floor,
+                &[standing(0, true, false), standing(1, true, false)],
+            );
+            let realm = realm.expect("both are ready");
+            used[realm].fetch_add(SLICE, Ordering::Relaxed);
+            turns[realm] += 1;
+        }
+        assert!(turns[0] >= 49, "{turns:?}");
     }
 
     #[test]

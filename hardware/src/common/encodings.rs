@@ -138,8 +138,13 @@ macro_rules! encodings {
 
         /// The first encoding from `from` on and before `end` that can be read here, and what is read.
         fn first_readable(from: u64, end: u64) -> Option<(u64, u64)> {
+            // Beyond that the instruction would be another one.
+            let end = end.min(1 << 15);
+            if from >= end {
+                return None;
+            }
             let mut value = 0;
-            // SAFETY: a read, or an exception; the caller leaves out registers whose reads change something. The stack is not
+            // SAFETY: a read of a system register, or an exception; the caller leaves out registers whose reads change something. The stack is not
             // used with stage 1 off, and the map is the identity.
             let at = unsafe { $name($crate::common::encodings::READ, from, end, &raw mut value) };
             (at < end).then_some((at, value))

@@ -9,18 +9,19 @@ use cca_abi::GRANULE_SIZE;
 use cca_abi::firmware::{DEVICE_TREE, RMM_END};
 use cca_abi::launch::{self, Launch};
 use hardware::host::Dram;
+use realm_vmm::control::kept::KEEP;
 
 use crate::board::Board;
 use crate::extents::Extents;
 
 /// The hypervisor's heap, for all but its books: memory that is there on every machine that has the layout.
 const HEAP: Range<u64> = 0x4200_0000..0x4C00_0000;
-/// So much of it is the hypervisor's own: messages of the control channel, and what there is once.
+/// So much of it is the hypervisor's own: messages of the control channel, and what there is once. The rest realms are promised when
+/// they are created, for all that their devices and vCPUs make the hypervisor keep.
 const OWN: u64 = 64 << 20;
-/// So much of it realms are promised when they are created, for all that their devices and vCPUs make the hypervisor keep.
-const KEEP: u64 = HEAP.end - HEAP.start - OWN;
+const _: () = assert!(HEAP.end - HEAP.start == OWN + KEEP);
 /// One byte of so many that realms can have is heap as well, for the books: the ledger of granules, what is shared, and what is free take
-/// at most 128 bytes for each page of 4 KiB, whatever realms do with it (`realm-host`: `tests/books.rs`).
+/// at most 128 bytes for each page of 4 KiB, whatever realms do with it (40 for its entry in the ledger, the rest for what is shared and free).
 const BOOKS: u64 = 32;
 
 /// The realm that runs if no launch bundle says otherwise.

@@ -81,8 +81,8 @@ pub(crate) fn frame(listing: Listing, details: Option<Details>) -> Result<String
 
 fn watch(client: &mut Client) -> Result<(), Failure> {
     // Whatever happens, also a panic, gives the terminal back as it was.
-    let mut terminal = ratatui::init();
     foreign::set_changed(true);
+    let mut terminal = ratatui::init();
     let result = keep_watching(client, &mut terminal);
     ratatui::restore();
     foreign::set_changed(false);

@@ -45,6 +45,8 @@ pub(crate) enum Mode {
 pub(crate) struct Printer {
     to: Box<dyn Write + Send>,
     filter: Option<Filter>,
+    /// Whether it is standard output, of which [`reset`] takes care.
+    is_stdout: bool,
 }
 
 impl Printer {
@@ -55,6 +57,7 @@ impl Printer {
         Self {
             to: Box::new(to),
             filter,
+            is_stdout: true,
         }
     }
 
@@ -65,6 +68,7 @@ impl Printer {
         Self {
             to: Box::new(to),
             filter,
+            is_stdout: false,
         }
     }
 
@@ -77,7 +81,7 @@ impl Printer {
         match &mut self.filter {
             Some(filter) => {
                 let text = filter.pass(bytes);
-                if filter.used {
+                if filter.used && self.is_stdout {
                     set_changed(true);
                 }
                 self.to.write_all(text.as_bytes())?;
@@ -98,7 +102,9 @@ impl Drop for Printer {
         if self.filter.as_ref().is_some_and(|filter| filter.used) {
             let _ = self.to.write_all(RESET);
             let _ = self.to.flush();
-            set_changed(false);
+            if self.is_stdout {
+                set_changed(false);
+            }
         }
     }
 }

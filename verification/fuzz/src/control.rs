@@ -140,7 +140,7 @@ fn serve(machine: &Machine, pe: &mut HostPe, data: &[u8]) {
         pes: 1,
         free: Box::new(|| machine.supply().free_bytes()),
         heap: Box::new(|| None),
-        keep: 96 << 20,
+        keep: realm_vmm::control::kept::KEEP,
     };
     let server = Server::new(&host, &fleet, &outbox, wire.clone(), about);
     let mut tool = Tool {

@@ -161,7 +161,7 @@ pub(crate) fn fuzz(workspace: &Workspace, options: &Options) -> Result<(), Error
 ///
 /// As [`fuzz`].
 pub(crate) fn sample(workspace: &Workspace, seconds: u64) -> Result<(), Error> {
-    let targets = rotation::next(workspace, &known(workspace)?)?;
+    let (targets, next) = rotation::next(workspace, &known(workspace)?);
     let options = Options {
         seconds,
         targets,
@@ -169,7 +169,8 @@ pub(crate) fn sample(workspace: &Workspace, seconds: u64) -> Result<(), Error> {
         input: None,
         json: false,
     };
-    fuzz(workspace, &options)
+    fuzz(workspace, &options)?;
+    rotation::note(workspace, next)
 }
 
 fn verdict(workspace: &Workspace, outcomes: &[Outcome]) -> Result<(), Error> {

@@ -10,28 +10,29 @@ use xtask::workspace::Workspace;
 const AT_ONCE: usize = 2;
 
 /// The next of the targets: those that follow the ones of the last time, of which a note is kept beside the corpus; without one, as in a fresh clone,
-/// those of the day.
-///
-/// # Errors
-///
-/// When the note cannot be kept.
-pub(super) fn next(workspace: &Workspace, known: &[String]) -> Result<Vec<String>, Error> {
-    let folder = workspace.target().join("fuzz");
-    let note = folder.join("next");
-    let noted = fs::read_to_string(&note).ok();
+/// those of the day. With what to note once nothing was found with them: until then it is their turn.
+pub(super) fn next(workspace: &Workspace, known: &[String]) -> (Vec<String>, usize) {
+    let noted = fs::read_to_string(workspace.target().join("fuzz/next")).ok();
     let today = || {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.map_or(0, |now| now.as_secs() / (24 * 60 * 60)) as usize * AT_ONCE
     };
     let first = noted.and_then(|number| number.trim().parse().ok());
     let first = first.unwrap_or_else(today);
-    fs::create_dir_all(&folder).map_err(|error| Error::io("create", &folder, &error))?;
-    fs::write(
-        &note,
-        format!("{}\n", (first + AT_ONCE) % known.len().max(1)),
-    )
-    .map_err(|error| Error::io("write", &note, &error))?;
-    Ok(turn(known, first))
+    (turn(known, first), (first + AT_ONCE) % known.len().max(1))
+}
+
+/// Notes whose turn is the next.
+///
+/// # Errors
+///
+/// When the note cannot be kept.
+pub(super) fn note(workspace: &Workspace, first: usize) -> Result<(), Error> {
+    let folder = workspace.target().join("fuzz");
+    let path = folder.join("next");
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(&path, format!("{first}\n")))
+        .map_err(|error| Error::io("write", &path, &error))
 }
 
 fn turn(known: &[String], first: usize) -> Vec<String> {

@@ -110,7 +110,7 @@ pub(super) const SUITES: [Suite; 13] = [
     },
     Suite {
         name: "samples",
-        what: "a part of what takes hours, other parts at each commit",
+        what: "a part of what takes hours, other parts as time goes by",
         run: samples::samples,
         change: None,
         all: samples::TAKES,

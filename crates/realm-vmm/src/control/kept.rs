@@ -5,6 +5,8 @@
 use super::bounds;
 use super::message::{Device, Spec};
 
+/// Bytes of its heap that a hypervisor promises to realms for that, all of them together.
+pub const KEEP: u64 = 96 << 20;
 /// What every realm takes: its machine, what waits for its PL011, a token that it hands over, what is said of it.
 const REALM: u64 = 512 << 10;
 /// What a vCPU takes: its interrupts, its account, a line that it prints.

@@ -179,6 +179,7 @@ impl<'f, 'a, T: SmcTransport, M: PageSupply, L: Link> Server<'f, 'a, T, M, L> {
                 Err(malformed) => {
                     // Where the next frame starts nobody knows, so this was the last.
                     self.broken = true;
+                    self.held = false;
                     self.outbox.event(&Event::Failed {
                         error: malformed.to_string(),
                     });
