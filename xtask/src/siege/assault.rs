@@ -30,6 +30,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const PATIENCE_US: u64 = 30_000_000;
 /// The realm that computes has this much of its share of time at least; on a busy computer the PEs themselves are kept waiting.
 const SHARE: f64 = 0.75;
+/// A hostile realm that does its worst leaves its PE so often at least.
+const ENOUGH: u64 = 100;
 /// What may go on after the end, on a busy computer.
 const GRACE: Duration = Duration::from_secs(120);
 
@@ -261,6 +263,9 @@ impl Assault<'_> {
 
     /// Takes everything apart, and looks what is left.
     fn end(&mut self, machine: &mut Machine) -> Result<(), Error> {
+        if self.outcome.exits < ENOUGH {
+            self.fault("the hostile realm did next to nothing");
+        }
         // There are two PEs and two realms: half of what both ran is the share of each.
         let share = (self.outcome.run_us + self.outcome.hostile_us) as f64 / 2.0;
         if (self.outcome.run_us as f64) < SHARE * share {
