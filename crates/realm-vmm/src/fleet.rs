@@ -91,7 +91,7 @@ type Shared<'a, T, M, C> = Arc<Member<'a, T, M, C>>;
 /// The realms of a machine.
 pub struct Fleet<'a, T: SmcTransport, M: PageSupply, C: Console> {
     members: RwLock<Vec<Shared<'a, T, M, C>>>,
-    /// What the realm that has run least had used when one was last chosen: see [`turns::choose`].
+    /// What the realm that has run least had used when somebody last looked, at a choice or a slice's end: see [`turns::choose`].
     floor: AtomicU64,
     idle: Arc<Idle>,
     over: AtomicBool,
