@@ -16,6 +16,7 @@ use xtask::{Error, child};
 
 use super::inventory::{Row, Test};
 use super::sequence::Sequence;
+use crate::verify;
 
 /// Booted beside the firmware, by scenarios and by the suite `firmware`.
 pub(super) const BESIDE: [Image; 3] = [images::PAYLOAD, images::PUPPET, images::SCENARIO_RUNNER];
@@ -99,12 +100,17 @@ impl Inputs {
     /// What it depends on whether `test` catches a mutation.
     pub(crate) fn of(&self, test: &Test) -> String {
         let nothing = String::new();
+        let registers;
         let beside = match test {
             Test::Cargo(package, _) => {
                 return self.packages.get(package).unwrap_or(&nothing).clone();
             }
             Test::Sequence(name) => self.sequences.get(name).unwrap_or(&nothing),
-            Test::Scenario(_) => &self.runner,
+            Test::Scenario(_) | Test::Reset => &self.runner,
+            Test::Registers => {
+                registers = self.runner.clone() + &verify::registers::expected();
+                &registers
+            }
             Test::Firmware(_) => &self.payload,
         };
         let mut digest = Sha256::new();

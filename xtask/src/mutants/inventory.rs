@@ -39,6 +39,10 @@ pub(crate) enum Test {
     Scenario(String),
     /// The payload that checks how it is entered, on a machine with this many CPUs.
     Firmware(u64),
+    /// What a debugger finds in the registers of EL3 and of the RMM.
+    Registers,
+    /// A reset in the middle of a realm's life.
+    Reset,
     /// A sequence of instructions in the built image.
     Sequence(String),
     /// `cargo test -p PACKAGE NAME`.
@@ -46,8 +50,13 @@ pub(crate) enum Test {
 }
 
 impl Test {
-    /// From `scenario NAME`, `firmware CPUS`, `sequence NAME` or `cargo PACKAGE NAME`.
+    /// From `scenario NAME`, `firmware CPUS`, `registers`, `reset`, `sequence NAME` or `cargo PACKAGE NAME`.
     fn read(text: &str) -> Option<Self> {
+        match text {
+            "registers" => return Some(Self::Registers),
+            "reset" => return Some(Self::Reset),
+            _ => {}
+        }
         let (kind, rest) = text.split_once(' ')?;
         match kind {
             "scenario" => Some(Self::Scenario(rest.to_owned())),
@@ -63,7 +72,7 @@ impl Test {
 
     /// Whether it runs the mutated program, on the emulated machine.
     pub(crate) fn boots(&self) -> bool {
-        matches!(self, Self::Scenario(_) | Self::Firmware(_))
+        !matches!(self, Self::Sequence(_) | Self::Cargo(..))
     }
 }
 
@@ -73,6 +82,8 @@ impl std::fmt::Display for Test {
         match self {
             Self::Scenario(name) => write!(f, "scenario {name}"),
             Self::Firmware(cpus) => write!(f, "firmware {cpus}"),
+            Self::Registers => f.write_str("registers"),
+            Self::Reset => f.write_str("reset"),
             Self::Sequence(name) => write!(f, "sequence {name}"),
             Self::Cargo(package, name) => write!(f, "cargo {package} {name}"),
         }

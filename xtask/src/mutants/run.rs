@@ -149,6 +149,11 @@ impl Runner {
         match test {
             Test::Scenario(name) => self.bench()?.scenario(name, limit),
             Test::Firmware(cpus) => self.bench()?.boot(*cpus, 1 << 30, limit),
+            Test::Registers => {
+                let workspace = &self.copy.workspace;
+                self.bench()?.registers(workspace, &self.toolchain, limit)
+            }
+            Test::Reset => self.bench()?.reset(),
             Test::Sequence(name) => {
                 let workspace = &self.copy.workspace;
                 sequence::check(workspace, &self.toolchain, &self.sequences, name)

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use xtask::firmware::FLASH_SIZE;
 use xtask::images::{FIRMWARE, PAYLOAD, SCENARIO_RUNNER, STRICT_FIRMWARE};
 use xtask::progress::Lines;
 use xtask::qemu::{self, Qemu};
+use xtask::toolchain::Toolchain;
 use xtask::workspace::Workspace;
 use xtask::{Error, child, setup};
 
-use super::{Case, Depth, Verdict, reset, rest, stacks};
+use super::{Case, Depth, Verdict, registers, reset, rest, stacks};
 use crate::bench;
 
 /// A boot takes a second or two; this is for a busy computer.
@@ -57,12 +58,15 @@ pub(crate) fn firmware(workspace: &Workspace, depth: Depth) -> Vec<Case> {
         "CPUs that are off, and those that wait, sleep",
         bench.rest(),
     ));
-    cases.extend(reset::cases(&|settings| {
-        let mut command = bench.machine(2, 1 << 30);
-        load_runner(workspace, &mut command, settings);
-        command
-    }));
-    cases.extend(bench.masters(workspace));
+    let registers = setup::toolchain(workspace, &Lines)
+        .map_err(|error| error.to_string())
+        .and_then(|toolchain| bench.registers(workspace, &toolchain, LIMIT));
+    cases.push(Case::new(
+        "what EL3 and the RMM have in their registers",
+        registers,
+    ));
+    cases.extend(bench.resets());
+    cases.extend(bench.masters());
     cases.extend(stacks::cases(workspace, &|| {
         bench.payload(1, 1 << 30, None)
     }));
@@ -108,11 +112,10 @@ pub(crate) fn budgets(workspace: &Workspace, _depth: Depth) -> Vec<Case> {
 }
 
 /// Adds the scenario runner with this word of settings.
-fn load_runner(workspace: &Workspace, command: &mut Command, settings: u64) {
+fn load_runner(images: &Path, command: &mut Command, settings: u64) {
     let settings = format!("loader,addr={SETTINGS:#x},data={settings},data-len=8");
     command.args(["-device", &settings]);
-    let runner = workspace.images().join(SCENARIO_RUNNER.file);
-    qemu::load(command, &runner, qemu::PAYLOAD);
+    qemu::load(command, &images.join(SCENARIO_RUNNER.file), qemu::PAYLOAD);
 }
 
 /// The scenarios in the runner's output. Its own count at the end tells that none is missing.
@@ -195,6 +198,12 @@ impl Bench {
 
     /// Runs the scenario of this name, or all if it is empty: what the runner printed.
     fn run_scenarios(&self, settings: u64, name: &str, limit: Duration) -> Result<String, Error> {
+        let mut command = self.scenario_machine(settings, name)?;
+        Ok(child::run(&mut command, Some(limit), |_| {})?.all)
+    }
+
+    /// A machine that runs the scenario of this name, or all if it is empty.
+    fn scenario_machine(&self, settings: u64, name: &str) -> Result<Command, Error> {
         let page = self.folder.join("settings");
         let mut content = settings.to_le_bytes().to_vec();
         content.extend_from_slice(name.as_bytes());
@@ -204,7 +213,33 @@ impl Bench {
         qemu::load(&mut command, &page, SETTINGS);
         let runner = self.images.join(SCENARIO_RUNNER.file);
         qemu::load(&mut command, &runner, qemu::PAYLOAD);
-        Ok(child::run(&mut command, Some(limit), |_| {})?.all)
+        Ok(command)
+    }
+
+    /// What EL3 and the RMM of `workspace` have in their registers. What is wrong, a line each.
+    pub(crate) fn registers(
+        &self,
+        workspace: &Workspace,
+        toolchain: &Toolchain,
+        limit: Duration,
+    ) -> Result<(), String> {
+        let machine = self.scenario_machine(0, registers::SCENARIO);
+        let machine = machine.map_err(|error| error.to_string())?;
+        registers::check(workspace, toolchain, machine, limit)
+    }
+
+    /// A case for each way to a reset in the middle of a realm's life.
+    fn resets(&self) -> Vec<Case> {
+        reset::cases(&|settings| {
+            let mut command = self.machine(2, 1 << 30);
+            load_runner(&self.images, &mut command, settings);
+            command
+        })
+    }
+
+    /// Resets the machine in the middle of a realm's life. What went wrong, a line each.
+    pub(crate) fn reset(&self) -> Result<(), String> {
+        tell_wrong(self.resets())
     }
 
     /// Runs the scenario of this name, or all if it is empty. What went wrong, a line each.
@@ -213,16 +248,7 @@ impl Bench {
             Ok(output) => tell_scenarios(&output),
             Err(error) => vec![Case::broken("run", &error)],
         };
-        let wrong = cases.into_iter().filter_map(|case| match case.verdict {
-            Verdict::Failed(why) => Some(format!("{}: {why}", case.name)),
-            Verdict::Passed | Verdict::Skipped(_) => None,
-        });
-        let wrong: Vec<_> = wrong.collect();
-        if wrong.is_empty() {
-            Ok(())
-        } else {
-            Err(wrong.join("\n"))
-        }
+        tell_wrong(cases)
     }
 
     fn flash(&self) -> PathBuf {
@@ -277,10 +303,10 @@ impl Bench {
     }
 
     /// The machine has no device that reads or writes memory by itself; each of those that it could have is found when it is there.
-    fn masters(&self, workspace: &Workspace) -> Vec<Case> {
+    fn masters(&self) -> Vec<Case> {
         let found = |options: &[&str]| {
             let mut command = self.machine(1, 1 << 30);
-            load_runner(workspace, &mut command, MASTERS);
+            load_runner(&self.images, &mut command, MASTERS);
             command.args(options);
             let finished = child::run(&mut command, Some(LIMIT), |_| {});
             finished.map_err(|error| error.to_string())
@@ -340,6 +366,20 @@ impl Bench {
             return Ok(());
         }
         Err(format!("{}: {}", finished.status, finished.all))
+    }
+}
+
+/// What went wrong in `cases`, a line each.
+fn tell_wrong(cases: Vec<Case>) -> Result<(), String> {
+    let wrong = cases.into_iter().filter_map(|case| match case.verdict {
+        Verdict::Failed(why) => Some(format!("{}: {why}", case.name)),
+        Verdict::Passed | Verdict::Skipped(_) => None,
+    });
+    let wrong: Vec<_> = wrong.collect();
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("\n"))
     }
 }
 

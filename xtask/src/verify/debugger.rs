@@ -1,5 +1,6 @@
 //! A debugger on the emulated machine: as much of GDB's remote protocol as the tests need.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
@@ -48,6 +49,48 @@ impl Debugger {
             return Err(io::Error::other(format!("stopped with {stop:?}")));
         }
         self.order(&format!("z1,{address:x},4"))
+    }
+
+    /// The numbers of the CPU's registers of at most 64 bits, by name.
+    pub(super) fn registers(&mut self) -> io::Result<BTreeMap<String, u32>> {
+        let target = self.description("target.xml")?;
+        let mut numbers = BTreeMap::new();
+        let mut next = 0;
+        for file in values(&target, "href") {
+            for register in self.description(file)?.split("<reg ").skip(1) {
+                let attribute = |name| values(register, name).next();
+                let number = attribute("regnum").and_then(|number| number.parse().ok());
+                let number = number.unwrap_or(next);
+                next = number + 1;
+                if let Some(name) = attribute("name") {
+                    numbers.insert(name.to_owned(), number);
+                }
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// A register of the CPU that stands at the stop.
+    pub(super) fn register(&mut self, number: u32) -> io::Result<u64> {
+        let answer = self.ask(&format!("p{number:x}"))?;
+        let value = u64::from_str_radix(&answer, 16)
+            .map_err(|_| io::Error::other(format!("register {number} is {answer:?}")))?;
+        // The bytes come in the order of memory.
+        Ok(value.swap_bytes() >> (64 - 4 * answer.len().min(16)))
+    }
+
+    /// A part of the machine's description.
+    fn description(&mut self, name: &str) -> io::Result<String> {
+        let mut text = String::new();
+        loop {
+            let offset = text.len();
+            let answer = self.ask(&format!("qXfer:features:read:{name}:{offset:x},ffb"))?;
+            match answer.split_at_checked(1) {
+                Some(("m", part)) => text.push_str(part),
+                Some(("l", part)) => return Ok(text + part),
+                _ => return Err(io::Error::other(format!("{name}: {answer:?}"))),
+            }
+        }
     }
 
     /// Sets the stack pointer.
@@ -118,4 +161,13 @@ impl Debugger {
         self.0.read_exact(&mut byte)?;
         Ok(byte[0])
     }
+}
+
+/// The values of an attribute, wherever it is in `xml`.
+fn values<'x>(xml: &'x str, attribute: &str) -> impl Iterator<Item = &'x str> {
+    let key = format!("{attribute}=\"");
+    xml.split_whitespace().filter_map(move |word| {
+        let (_, value) = word.split_once(&key)?;
+        value.split_once('"').map(|(value, _)| value)
+    })
 }

@@ -7,6 +7,7 @@ mod debugger;
 pub(crate) mod host;
 mod hosts;
 mod linux;
+pub(crate) mod registers;
 mod reset;
 mod rest;
 pub(crate) mod runs;
