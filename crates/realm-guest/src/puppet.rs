@@ -230,17 +230,11 @@ pub trait PuppetPe: GuestPe {
     /// The identification register with op0 3, op1 0, CRn 0, and this CRm (1 to 7) and op2 (0 to 7).
     fn identify(&self, crm: u64, op2: u64) -> u64;
 
-    /// The first encoding of a system register from `from` on and before `end` that can be read, and its content. `None` also
-    /// where vCPUs are simulated.
-    fn next_readable(&self, from: u64, end: u64) -> Option<(u64, u64)> {
-        let _ = (from, end);
-        None
-    }
+    /// The first encoding of a system register from `from` on and before `end` that can be read, and its content.
+    fn next_readable(&self, from: u64, end: u64) -> Option<(u64, u64)>;
 
     /// Writes the system register with this encoding, if there is one that can be written.
-    fn write_register(&self, encoding: u64, value: u64) {
-        let _ = (encoding, value);
-    }
+    fn write_register(&self, encoding: u64, value: u64);
 
     /// Uses the feature that the field from bit `low` on of an identification register shows; `None` where vCPUs are simulated
     /// with less than they show.

@@ -7,6 +7,17 @@ use realm_guest::demo::GuestPe;
 use realm_vmm::{Outcome, board, gic};
 use support::*;
 
+/// So many interrupts, one after the other: more than any list or counter has room for.
+const MANY: u64 = 200;
+
+/// A realm that has all the time that it needs: each interrupt takes some.
+fn without_limit(vcpus: usize) -> machine::RunOptions<'static> {
+    machine::RunOptions {
+        time_limit_ms: 0,
+        ..options(vcpus)
+    }
+}
+
 #[test]
 fn software_generated_interrupts_reach_vcpus_that_wait() {
     for pes in [1, 2] {
@@ -167,5 +178,71 @@ fn a_vcpu_can_be_turned_off_and_on_again_and_again() {
             (18..=20).contains(&started),
             "{started} of 20 were still on when the realm ended"
         );
+    }
+}
+
+#[test]
+fn two_hundred_timers_in_the_past_interrupt_two_hundred_times() {
+    for pes in [1, 2] {
+        let run = run(
+            &machine(pes),
+            &without_limit(1),
+            |guest| {
+                take_interrupts(guest);
+                for _ in 0..MANY {
+                    guest.arm_timer(guest.counter() - 1);
+                    let intid = loop {
+                        guest.wait_for_interrupt();
+                        if let Some(intid) = guest.acknowledge_interrupt() {
+                            break intid;
+                        }
+                    };
+                    assert_eq!(intid, 27);
+                    // It is a level: who ends it first has it once more.
+                    guest.disarm_timer();
+                    guest.end_of_interrupt(intid);
+                    assert_eq!(guest.acknowledge_interrupt(), None);
+                }
+                say(guest, "all\n");
+                call(guest, &[SYSTEM_OFF]);
+            },
+            nothing,
+        );
+        assert_eq!((run.report.outcome, run.error()), (Outcome::Ok, ""));
+        assert_eq!(run.lines, [(0, "all".into())]);
+    }
+}
+
+#[test]
+fn two_hundred_interrupts_between_vcpus_arrive_one_by_one() {
+    for pes in [1, 2] {
+        let run = run(
+            &machine(pes),
+            &without_limit(2),
+            |guest| {
+                take_interrupts(guest);
+                call(guest, &[CPU_ON, 1, SECONDARY, 0]);
+                assert_eq!(take(guest), 3);
+                for _ in 0..MANY {
+                    send(guest, 1, 5);
+                    assert_eq!(take(guest), 7);
+                }
+                say(guest, "all\n");
+                call(guest, &[SYSTEM_OFF]);
+            },
+            |guest| {
+                take_interrupts(guest);
+                send(guest, 0, 3);
+                for _ in 0..MANY {
+                    assert_eq!(take(guest), 5);
+                    send(guest, 0, 7);
+                }
+                call(guest, &[CPU_OFF]);
+            },
+        );
+        assert_eq!((run.report.outcome, run.error()), (Outcome::Ok, ""));
+        assert_eq!(run.lines, [(0, "all".into())]);
+        assert_eq!(run.rec(0).exits.get("sysreg"), Some(&MANY));
+        assert_eq!(run.rec(1).exits.get("sysreg"), Some(&(MANY + 1)));
     }
 }

@@ -224,4 +224,17 @@ impl PuppetPe for GuestCpu {
         let register = Encoding(3, 0, 0, crm as u8, op2 as u8);
         must(self.read_system(register), "an identification register")
     }
+
+    fn next_readable(&self, from: u64, end: u64) -> Option<(u64, u64)> {
+        let read = |encoding| {
+            let value = self.read_system(Encoding::numbered(encoding)).ok()?;
+            Some((encoding, value))
+        };
+        (from..end).find_map(read)
+    }
+
+    fn write_register(&self, encoding: u64, value: u64) {
+        // What cannot be written is left alone.
+        let _ = self.write_system(Encoding::numbered(encoding), value);
+    }
 }

@@ -49,6 +49,14 @@ impl Interface {
         u64::from((self.active1 as u32 | self.active0 as u32).trailing_zeros())
     }
 
+    /// `ICC_RPR_EL1`: the priority of what the realm handles now, 0xFF for nothing.
+    pub(crate) fn running_priority(&self) -> u64 {
+        match self.running() {
+            32 => 0xFF,
+            level => level << 3,
+        }
+    }
+
     /// Whether a virtual interrupt is signalled to the realm.
     pub(crate) fn signalled(&self) -> bool {
         self.highest_pending().is_some()

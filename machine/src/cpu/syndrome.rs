@@ -65,6 +65,19 @@ pub(crate) fn data_abort(transfer: Transfer, write: bool, status: u64) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Encoding(pub u8, pub u8, pub u8, pub u8, pub u8);
 
+impl Encoding {
+    /// From its number: bits 19 to 5 of MRS and MSR, as [`realm_guest::puppet::encoding`] has it.
+    pub(crate) const fn numbered(number: u64) -> Self {
+        Self(
+            2 + (number >> 14 & 1) as u8,
+            (number >> 11 & 7) as u8,
+            (number >> 7 & 15) as u8,
+            (number >> 3 & 15) as u8,
+            (number & 7) as u8,
+        )
+    }
+}
+
 /// The syndrome of a trapped access to a system register.
 pub(crate) fn system_access(encoding: Encoding, register: u8, read: bool) -> u64 {
     let Encoding(op0, op1, crn, crm, op2) = encoding;

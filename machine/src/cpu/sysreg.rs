@@ -48,6 +48,8 @@ pub mod names {
     pub const ICC_PMR_EL1: Encoding = Encoding(3, 0, 4, 6, 0);
     /// `ICC_DIR_EL1`.
     pub const ICC_DIR_EL1: Encoding = Encoding(3, 0, 12, 11, 1);
+    /// `ICC_RPR_EL1`.
+    pub const ICC_RPR_EL1: Encoding = Encoding(3, 0, 12, 11, 3);
     /// `ICC_SGI1R_EL1`.
     pub const ICC_SGI1R_EL1: Encoding = Encoding(3, 0, 12, 11, 5);
     /// `ICC_ASGI1R_EL1`.
@@ -156,6 +158,7 @@ pub(crate) fn read(state: &mut State, encoding: Encoding, register: u8, now: u64
         names::CNTP_CTL_EL0 => state.physical_timer.status(now),
         names::CNTP_CVAL_EL0 => state.physical_timer.compare,
         names::ICC_PMR_EL1 => state.interface.priority_mask(),
+        names::ICC_RPR_EL1 => state.interface.running_priority(),
         names::ICC_IAR1_EL1 => u64::from(state.interface.acknowledge()),
         names::ICC_IGRPEN0_EL1 => state.interface.vmcr & 1,
         names::ICC_IGRPEN1_EL1 => state.interface.vmcr >> 1 & 1,

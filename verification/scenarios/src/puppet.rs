@@ -1,6 +1,7 @@
 //! A realm that obeys: the host's side of [`realm_guest::puppet`].
 
 use alloc::format;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use cca_abi::explain::{RmiResult, Syndrome};
@@ -243,6 +244,18 @@ impl Puppet {
             fixture.fail("the realm reports another operation than it was told to carry out");
         }
         core::array::from_fn(|i| gprs[i + 1])
+    }
+
+    /// What the system register with this encoding holds in a REC.
+    pub(crate) fn system(&self, fixture: &mut Fixture<'_>, index: usize, register: u64) -> u64 {
+        let range = [register, register + 1];
+        let report = self.perform(fixture, index, Operation::ReadRegisters, &range);
+        fixture.equal(
+            "registers that were read",
+            report[..2].to_vec(),
+            vec![1, register],
+        );
+        report[2]
     }
 
     /// Has a REC carry out an operation that leaves the realm: the exit.

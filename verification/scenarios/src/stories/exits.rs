@@ -4,7 +4,7 @@ use alloc::format;
 
 use cca_abi::rmi::run::{ExitReason, RecEnter, RecExit, enter_flags};
 use cca_abi::rmi::{Command, rtt_map_unprotected, rtt_unmap_unprotected};
-use realm_guest::puppet::Operation;
+use realm_guest::puppet::{Operation, encoding};
 
 use super::{Needs, Story};
 use crate::fixture::Fixture;
@@ -77,6 +77,12 @@ pub(super) const STORIES: &[Story] = &[
         covers: &["RMI_REC_ENTER/success"],
         needs: Needs::Nothing,
         tell: timer,
+    },
+    Story {
+        name: "RMI_REC_ENTER/a timer that is masked shows that its time has come",
+        covers: &["RMI_REC_ENTER/success"],
+        needs: Needs::Nothing,
+        tell: masked_timers,
     },
 ];
 
@@ -296,4 +302,38 @@ fn timer(fixture: &mut Fixture<'_>) {
         0,
     );
     fixture.equal("CNTV_CTL: off", exit.cntv_ctl & 1, 0);
+}
+
+fn masked_timers(fixture: &mut Fixture<'_>) {
+    /// CNTx_CTL_EL0.ENABLE and IMASK.
+    const ENABLED: u64 = 1;
+    const MASKED: u64 = 1 << 1;
+    /// CNTx_CTL_EL0 and CNTx_CVAL_EL0, and what an exit shows of the first.
+    type TimerRegisters = (u64, u64, fn(&RecExit) -> u64);
+    const TIMERS: [TimerRegisters; 2] = [
+        (encoding(3, 3, 14, 3, 1), encoding(3, 3, 14, 3, 2), |exit| {
+            exit.cntv_ctl
+        }),
+        (encoding(3, 3, 14, 2, 1), encoding(3, 3, 14, 2, 2), |exit| {
+            exit.cntp_ctl
+        }),
+    ];
+    let puppet = Puppet::new(fixture, 1);
+    for (control, compare, shown) in TIMERS {
+        let write = |fixture: &mut Fixture<'_>, register, value| {
+            let order = Puppet::order(Operation::WriteRegister, &[register, value]);
+            puppet.run(fixture, 0, &order)
+        };
+        let asserted = ENABLED | MASKED | ASSERTED;
+        write(fixture, compare, 0);
+        let exit = write(fixture, control, ENABLED | MASKED);
+        fixture.equal("what the host sees", shown(&exit), asserted);
+        let seen = puppet.system(fixture, 0, control);
+        fixture.equal("what the realm sees", seen, asserted);
+
+        let exit = write(fixture, control, ENABLED);
+        fixture.equal("what the host sees", shown(&exit), ENABLED | ASSERTED);
+        let exit = write(fixture, control, 0);
+        fixture.equal("what the host sees", shown(&exit) & ENABLED, 0);
+    }
 }

@@ -4,7 +4,7 @@ use alloc::format;
 
 use cca_abi::rmi::params::realm_flags;
 use cca_abi::rmi::run::{ExitReason, RecEnter, RecExit};
-use realm_guest::puppet::Operation;
+use realm_guest::puppet::{GicRegister, Operation, encoding};
 
 use super::vectors::supported;
 use super::{Needs, Story};
@@ -24,6 +24,12 @@ pub(super) const STORIES: &[Story] = &[
         covers: &["RMI_REC_ENTER/success"],
         needs: Needs::Nothing,
         tell: maintenance,
+    },
+    Story {
+        name: "REC: the running priority follows what is taken and ended, with split ends as well",
+        covers: &[],
+        needs: Needs::Nothing,
+        tell: running_priority,
     },
     Story {
         name: "REC: the virtual CPU interface is the realm's and the host's, each its own",
@@ -145,6 +151,69 @@ fn shared(fixture: &mut Fixture<'_>) {
     }
     let exit = go_on(fixture, &puppet, &exit, Operation::Acknowledge, 0);
     fixture.equal("no more", exit.gprs[1], 1023);
+}
+
+fn running_priority(fixture: &mut Fixture<'_>) {
+    /// ICC_RPR_EL1, and what it reads when nothing runs.
+    const RUNNING: u64 = encoding(3, 0, 12, 11, 3);
+    const IDLE: u64 = 0xFF;
+    /// ICC_CTLR_EL1, whose EOImode makes an end a drop of the priority alone.
+    const CONTROL: u64 = encoding(3, 0, 12, 12, 4);
+    const SPLIT: u64 = 1 << 1;
+
+    let puppet = Puppet::new(fixture, 1);
+    // Each step is an exit, in which others use the interface: what is active is kept over it.
+    let running = |fixture: &mut Fixture<'_>, last: RecExit, expected: u64| {
+        let read = [RUNNING, RUNNING + 1];
+        let mut enter = Puppet::order(Operation::ReadRegisters, &read);
+        enter.gicv3_lrs = last.gicv3_lrs;
+        let exit = puppet.run(fixture, 0, &enter);
+        fixture.equal("ICC_RPR_EL1 can be read", exit.gprs[2], RUNNING);
+        fixture.equal("ICC_RPR_EL1", exit.gprs[3], expected);
+        exit
+    };
+    let end = |fixture: &mut Fixture<'_>, last: RecExit, intid: u32| {
+        let argument = u64::from(intid);
+        go_on(fixture, &puppet, &last, Operation::EndOfInterrupt, argument)
+    };
+
+    let mut exit = running(fixture, RecExit::default(), IDLE);
+    exit.gicv3_lrs[0] = list(PENDING, 40, 0xA0);
+    exit = take(fixture, &puppet, &exit, 40);
+    exit = running(fixture, exit, 0xA0);
+    exit.gicv3_lrs[1] = list(PENDING, 41, 0x40);
+    exit = take(fixture, &puppet, &exit, 41);
+    exit = running(fixture, exit, 0x40);
+    exit = end(fixture, exit, 41);
+    exit = running(fixture, exit, 0xA0);
+    exit = end(fixture, exit, 40);
+    exit = running(fixture, exit, IDLE);
+    let free = exit.gicv3_lrs.iter().all(|list| list >> 62 == 0);
+    fixture.equal("all list registers are free", free, true);
+
+    puppet.perform(fixture, 0, Operation::WriteRegister, &[CONTROL, SPLIT]);
+    exit.gicv3_lrs[0] = list(PENDING, 40, 0xA0);
+    exit = take(fixture, &puppet, &exit, 40);
+    exit = running(fixture, exit, 0xA0);
+    exit = end(fixture, exit, 40);
+    exit = running(fixture, exit, IDLE);
+    fixture.equal("list register", exit.gicv3_lrs[0], list(ACTIVE, 40, 0xA0));
+    // One of the same priority is taken meanwhile.
+    exit.gicv3_lrs[1] = list(PENDING, 41, 0xA0);
+    exit = take(fixture, &puppet, &exit, 41);
+    exit = running(fixture, exit, 0xA0);
+    exit = end(fixture, exit, 41);
+    for intid in [40, 41] {
+        let mut enter = Puppet::order(
+            Operation::WriteGic,
+            &[GicRegister::Deactivate as u64, intid],
+        );
+        enter.gicv3_lrs = exit.gicv3_lrs;
+        exit = puppet.run(fixture, 0, &enter);
+    }
+    exit = running(fixture, exit, IDLE);
+    let free = exit.gicv3_lrs.iter().all(|list| list >> 62 == 0);
+    fixture.equal("all list registers are free", free, true);
 }
 
 fn maintenance(fixture: &mut Fixture<'_>) {
