@@ -203,7 +203,7 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
             let candidate = {
                 let members = self.members.read();
                 let standings = standings(&members, now, &tried);
-                let chosen = turns::choose(&self.floor, &standings)?;
+                let chosen = turns::choose(&self.floor, standings)?;
                 Arc::clone(&members[chosen])
             };
             match candidate.machine.next(now, pe) {
@@ -229,9 +229,9 @@ impl<'a, T: SmcTransport, M: PageSupply, C: Console> Fleet<'a, T, M, C> {
 fn standings<'m, T: SmcTransport, M: PageSupply, C: Console>(
     members: &'m [Shared<'_, T, M, C>],
     now: u64,
-    tried: &[u32],
-) -> Vec<Standing<'m>> {
-    let standing = |member: &'m Shared<'_, T, M, C>| {
+    tried: &'m [u32],
+) -> impl Iterator<Item = Standing<'m>> {
+    let standing = move |member: &'m Shared<'_, T, M, C>| {
         let lives = member.is_started() && !member.machine.is_stopped();
         let wants = member.has_ready(now) || member.machine.time_is_over(now);
         Standing {
@@ -241,7 +241,7 @@ fn standings<'m, T: SmcTransport, M: PageSupply, C: Console>(
             is_running: member.running.load(Ordering::Relaxed) > 0,
         }
     };
-    members.iter().map(standing).collect()
+    members.iter().map(standing)
 }
 
 /// What the PE of a vCPU in a fleet is wanted for.
@@ -264,7 +264,7 @@ impl<T: SmcTransport, M: PageSupply, C: Console, S: Service> Neighbours
         }
         self.stay.count(now);
         let members = self.fleet.members.read();
-        turns::raise(&self.fleet.floor, &standings(&members, now, &[]));
+        turns::raise(&self.fleet.floor, standings(&members, now, &[]));
         self.more
             || members
                 .iter()

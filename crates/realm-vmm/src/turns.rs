@@ -15,28 +15,50 @@ pub(crate) struct Standing<'a> {
     pub(crate) is_running: bool,
 }
 
+impl Standing<'_> {
+    fn has_used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether it runs or wants to.
+    const fn is_awake(&self) -> bool {
+        self.is_ready || self.is_running
+    }
+}
+
 /// The realm whose turn it is, of those that are ready.
 ///
 /// `floor` is what the realm had used that had run least of all that run or want to. Nobody may lag far behind it, so that a realm that has
 /// slept, or is new, does not keep the machine for itself to catch up. One that runs counts for it although it is not to be chosen: else who
 /// is on several PEs would raise the floor above one that is on one, which then lost what it is behind, again and again.
-pub(crate) fn choose(floor: &AtomicU64, standings: &[Standing<'_>]) -> Option<usize> {
-    let used = |standing: &Standing<'_>| standing.used.load(Ordering::Relaxed);
-    let ready = standings.iter().enumerate().filter(|(_, one)| one.is_ready);
-    let (chosen, standing) = ready.min_by_key(|(_, one)| used(one))?;
+pub(crate) fn choose<'a>(
+    floor: &AtomicU64,
+    standings: impl Iterator<Item = Standing<'a>>,
+) -> Option<usize> {
+    let mut chosen: Option<(usize, u64, Standing<'a>)> = None;
+    // What the one has used that has run least of the others.
+    let mut others = u64::MAX;
+    for (n, one) in standings.enumerate() {
+        let used = one.has_used();
+        let is_first = chosen.as_ref().is_none_or(|&(_, least, _)| used < least);
+        if one.is_ready && is_first {
+            let passed_over = chosen.replace((n, used, one));
+            others = passed_over.map_or(others, |(_, used, _)| others.min(used));
+        } else if one.is_awake() {
+            others = others.min(used);
+        }
+    }
+    let (chosen, _, standing) = chosen?;
     let lag = floor.load(Ordering::Relaxed).saturating_sub(standing.slice);
-    standing.used.fetch_max(lag, Ordering::Relaxed);
-    raise(floor, standings);
+    let used = standing.used.fetch_max(lag, Ordering::Relaxed).max(lag);
+    floor.fetch_max(used.min(others), Ordering::Relaxed);
     Some(chosen)
 }
 
 /// Raises the floor to what the realm has used that has run least of all that run or want to.
-pub(crate) fn raise(floor: &AtomicU64, standings: &[Standing<'_>]) {
-    let awake = standings
-        .iter()
-        .filter(|one| one.is_ready || one.is_running);
-    let used = awake.map(|one| one.used.load(Ordering::Relaxed));
-    if let Some(least) = used.min() {
+pub(crate) fn raise<'a>(floor: &AtomicU64, standings: impl Iterator<Item = Standing<'a>>) {
+    let awake = standings.filter(Standing::is_awake);
+    if let Some(least) = awake.map(|one| one.has_used()).min() {
         floor.fetch_max(least, Ordering::Relaxed);
     }
 }
@@ -95,7 +117,8 @@ mod tests {
                     is_ready: realm == 1 || !runs(0),
                     is_running: runs(realm),
                 };
-                let realm = choose(&floor, &[standing(0), standing(1)]).expect("one is ready");
+                let realm =
+                    choose(&floor, [standing(0), standing(1)].into_iter()).expect("one is ready");
                 let length = if realm == 0 { SLICE } else { away };
                 pes[pe] = Some((realm, now, now + length));
             }
@@ -128,7 +151,7 @@ mod tests {
             stay.count(now);
             raise(
                 &floor,
-                &[standing(0, false, true), standing(1, false, false)],
+                [standing(0, false, true), standing(1, false, false)].into_iter(),
             );
         }
         assert_eq!(used[0].load(Ordering::Relaxed), 100_000);
@@ -137,7 +160,7 @@ mod tests {
         for _ in 0..100 {
             let realm = choose(
                 &floor,
-                &[standing(0, true, false), standing(1, true, false)],
+                [standing(0, true, false), standing(1, true, false)].into_iter(),
             );
             let realm = realm.expect("both are ready");
             used[realm].fetch_add(SLICE, Ordering::Relaxed);
@@ -157,14 +180,20 @@ mod tests {
             is_running: false,
         };
         assert_eq!(
-            choose(&floor, &[standing(&slept, false), standing(&busy, true)]),
+            choose(
+                &floor,
+                [standing(&slept, false), standing(&busy, true)].into_iter()
+            ),
             Some(1)
         );
         assert_eq!(
-            choose(&floor, &[standing(&slept, true), standing(&busy, true)]),
+            choose(
+                &floor,
+                [standing(&slept, true), standing(&busy, true)].into_iter()
+            ),
             Some(0)
         );
         assert_eq!(slept.load(Ordering::Relaxed), 5000 - SLICE);
-        assert_eq!(choose(&floor, &[standing(&slept, false)]), None);
+        assert_eq!(choose(&floor, [standing(&slept, false)].into_iter()), None);
     }
 }

@@ -5,7 +5,9 @@ mod faults;
 mod kept;
 mod overcommit;
 mod removal;
+mod rest;
 mod tool;
+mod turns;
 
 use std::sync::Arc;
 use std::thread;

@@ -26,7 +26,7 @@ pub(crate) struct Tool {
 }
 
 impl Tool {
-    fn new(stream: UnixStream) -> Self {
+    fn new(stream: UnixStream, on_pes: usize) -> Self {
         stream
             .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
@@ -40,7 +40,7 @@ impl Tool {
         let Event::Hello { version, pes, .. } = tool.event() else {
             panic!("the host does not greet");
         };
-        assert_eq!((version, pes), (realm_vmm::control::VERSION, 2));
+        assert_eq!((version, pes), (realm_vmm::control::VERSION, on_pes as u32));
         tool
     }
 
@@ -118,11 +118,15 @@ impl Tool {
     pub(crate) fn realm(&mut self, name: &str, spec: Spec) -> u32 {
         let realm = self.create(name, spec);
         self.contents(realm, RAM, &[7; 5000]);
+        self.activate(realm);
+        realm
+    }
+
+    pub(crate) fn activate(&mut self, realm: u32) {
         match self.call(Call::Activate { realm }) {
             Ok(Answer::Activated { rim, .. }) => assert_eq!(rim.len(), 64),
             other => panic!("{other:?}"),
         }
-        realm
     }
 
     pub(crate) fn done(&mut self, call: Call) {
@@ -186,18 +190,29 @@ pub(crate) fn with_host_of(
     install: impl FnOnce(&Machine),
     script: impl FnOnce(&mut Tool),
 ) {
-    let machine = Machine::new(Config {
+    let config = Config {
         pes: 2,
         dram_bytes,
         time: Time::Real,
         ..Config::default()
-    });
+    };
+    with_host_on(config, install, script);
+}
+
+/// As [`with_host`], on such a machine.
+pub(crate) fn with_host_on(
+    config: Config,
+    install: impl FnOnce(&Machine),
+    script: impl FnOnce(&mut Tool),
+) {
+    let pes = config.pes;
+    let machine = Machine::new(config);
     install(&machine);
     let (ours, theirs) = UnixStream::pair().unwrap();
     thread::scope(|scope| {
         let machine = &machine;
         let host = scope.spawn(move || machine.serve(theirs.try_clone().unwrap(), theirs));
-        let mut tool = Tool::new(ours);
+        let mut tool = Tool::new(ours, pes);
         script(&mut tool);
         drop(tool);
         assert!(host.join().unwrap(), "{:?}", machine.failure());
