@@ -7,6 +7,7 @@ mod picture;
 mod screen;
 mod siege;
 mod stress;
+mod turn;
 mod verify;
 
 use std::process::ExitCode;

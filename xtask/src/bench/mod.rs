@@ -113,16 +113,9 @@ impl Figure {
 ///
 /// When something does not build or run, and with `--check` when a budget is not kept.
 pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<(), Error> {
-    let toolchain = setup::toolchain(workspace, &Lines)?;
-    images::build(workspace, &toolchain, &IMAGES, &Lines)?;
     let only = options.only.as_ref().map(|part| part.to_uppercase());
     let only = only.as_deref();
-    let (output, at_el3) = run(workspace, options.split)?;
-    rim::check(&output)?;
-    let mut figures = read(&output)?;
-    if options.split {
-        attribute(&output, &mut figures, &at_el3)?;
-    }
+    let mut figures = measure(workspace, options.split)?;
     let missing = unmeasured(&figures);
     figures.retain(|figure| only.is_none_or(|part| figure.name.contains(part)));
     let calls = calls::measure(workspace, only)?;
@@ -154,6 +147,19 @@ pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<(), Erro
     Ok(())
 }
 
+/// Builds the firmware and the benchmark, runs it, and reads its figures; with `split` told apart by world.
+fn measure(workspace: &Workspace, split: bool) -> Result<Vec<Figure>, Error> {
+    let toolchain = setup::toolchain(workspace, &Lines)?;
+    images::build(workspace, &toolchain, &IMAGES, &Lines)?;
+    let (output, at_el3) = run(workspace, split)?;
+    rim::check(&output)?;
+    let mut figures = read(&output)?;
+    if split {
+        attribute(&output, &mut figures, &at_el3)?;
+    }
+    Ok(figures)
+}
+
 /// A check by its name, with what is wrong.
 pub(crate) type Check = (String, Result<(), String>);
 
@@ -164,11 +170,7 @@ pub(crate) type Check = (String, Result<(), String>);
 ///
 /// When the benchmark does not build or run.
 pub(crate) fn budgets_kept(workspace: &Workspace) -> Result<Vec<Check>, Error> {
-    let toolchain = setup::toolchain(workspace, &Lines)?;
-    images::build(workspace, &toolchain, &IMAGES, &Lines)?;
-    let (output, _) = run(workspace, false)?;
-    rim::check(&output)?;
-    let figures = read(&output)?;
+    let figures = measure(workspace, false)?;
     let all = match &unmeasured(&figures)[..] {
         [] => Ok(()),
         missing => Err(format!("not measured: {}", missing.join(", "))),

@@ -4,7 +4,6 @@
 //! comparisons for libFuzzer, with options that stable compilers have.
 
 mod output;
-mod rotation;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use xtask::workspace::Workspace;
 use xtask::{Error, Progress, child, progress::Lines};
 
 use crate::screen::Screen;
+use crate::turn;
 use crate::verify::host::cargo;
 use output::Pulse;
 
@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// Only this target; may be given several times.
     #[arg(long = "target", value_name = "NAME")]
     targets: Vec<String>,
-    /// Only two targets, and others the next time.
+    /// Only two targets, others every day.
     #[arg(long, conflicts_with_all = ["targets", "input"])]
     sample: bool,
     /// Runs one target once, with the content of this file, and says what comes of it.
@@ -155,22 +155,23 @@ pub(crate) fn fuzz(workspace: &Workspace, options: &Options) -> Result<(), Error
     verdict(workspace, &outcomes)
 }
 
-/// Searches for so long with a few of the targets, others each time.
+/// So many targets have their turn on a day.
+const AT_ONCE: usize = 2;
+
+/// Searches for so long with a few of the targets, others every day.
 ///
 /// # Errors
 ///
 /// As [`fuzz`].
 pub(crate) fn sample(workspace: &Workspace, seconds: u64) -> Result<(), Error> {
-    let (targets, next) = rotation::next(workspace, &known(workspace)?);
     let options = Options {
         seconds,
-        targets,
+        targets: turn::of_today(&known(workspace)?, AT_ONCE),
         sample: false,
         input: None,
         json: false,
     };
-    fuzz(workspace, &options)?;
-    rotation::note(workspace, next)
+    fuzz(workspace, &options)
 }
 
 fn verdict(workspace: &Workspace, outcomes: &[Outcome]) -> Result<(), Error> {

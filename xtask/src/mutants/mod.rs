@@ -10,8 +10,7 @@ mod sites;
 mod state;
 
 use std::collections::BTreeSet;
-use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
@@ -20,6 +19,7 @@ use xtask::toolchain::Toolchain;
 use xtask::workspace::Workspace;
 use xtask::{Error, Progress, child, setup};
 
+use crate::turn;
 use copy::Copy;
 use inventory::{Kind, Row, Test};
 use run::Runner;
@@ -36,7 +36,7 @@ pub(crate) struct Options {
     /// Prints the table of all rows in the end, also of those whose outcome is known from earlier runs.
     #[arg(long)]
     all: bool,
-    /// Only so many rows, other ones at each commit; known outcomes are not used.
+    /// Only so many rows, other ones every day; known outcomes are not used.
     #[arg(long, value_name = "N", conflicts_with = "all")]
     sample: Option<usize>,
     /// Runs the test that a row names and no other: the quickest way through all rows. Who passes it counts as missed.
@@ -61,7 +61,7 @@ pub(crate) fn mutants(workspace: &Workspace, options: &Options) -> Result<(), Er
                 .with_details(complaints.join("\n")),
         );
     }
-    let chosen = choose(workspace, &all, options)?;
+    let chosen = choose(&all, options)?;
     let copy = Copy::make(workspace)?;
     let toolchain = setup::toolchain(workspace, &Lines)?;
     let qemu = setup::qemu(workspace, &Lines)?;
@@ -85,7 +85,7 @@ pub(crate) fn mutants(workspace: &Workspace, options: &Options) -> Result<(), Er
     report(&state, &all, &chosen, &broken, options)
 }
 
-/// Tries so many of the rows whose names begin like one of `rows`, other ones at each commit.
+/// Tries so many of the rows whose names begin like one of `rows`, other ones every day.
 ///
 /// # Errors
 ///
@@ -100,11 +100,7 @@ pub(crate) fn sample(workspace: &Workspace, rows: &[&str], count: usize) -> Resu
 }
 
 /// The rows that the options name.
-fn choose<'r>(
-    workspace: &Workspace,
-    all: &'r [Row],
-    options: &Options,
-) -> Result<Vec<&'r Row>, Error> {
+fn choose<'r>(all: &'r [Row], options: &Options) -> Result<Vec<&'r Row>, Error> {
     let named = |row: &&Row| {
         options.rows.is_empty() || options.rows.iter().any(|name| row.name.starts_with(name))
     };
@@ -114,32 +110,9 @@ fn choose<'r>(
             .advise("the names are the files of verification/mutants and the rows in them"));
     }
     Ok(match options.sample {
-        Some(count) => sample_of(&chosen, count, turn(workspace)),
+        Some(count) => turn::of_today(&chosen, count),
         None => chosen,
     })
-}
-
-/// At most `count` of the rows, spread over all of them, at each turn other ones until every row has been there.
-fn sample_of<T: Clone>(rows: &[T], count: usize, turn: usize) -> Vec<T> {
-    let turns = rows.len().div_ceil(count.max(1)).max(1);
-    let chosen = rows.iter().skip(turn % turns).step_by(turns);
-    chosen.cloned().collect()
-}
-
-/// Whose turn it is: at each commit somebody else's, and where there are no commits, every day.
-fn turn(workspace: &Workspace) -> usize {
-    let mut command = Command::new("git");
-    command
-        .arg("-C")
-        .arg(workspace.root())
-        .args(["rev-list", "--count", "HEAD"]);
-    let commits = child::output(&mut command).ok();
-    commits
-        .and_then(|count| count.trim().parse().ok())
-        .unwrap_or_else(|| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            now.unwrap_or_default().as_secs() as usize / (24 * 60 * 60)
-        })
 }
 
 /// Tries the rows, and returns what could not be tried: a test that fails without a mutation, a mutation that does not
@@ -307,24 +280,4 @@ pub(crate) fn broken_sequences(
         result.err().map(|why| format!("{}: {why}", one.name))
     };
     Ok(sequences.iter().filter_map(check).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn samples_of_successive_commits_come_to_every_row() {
-        for (rows, count) in [(413, 12), (12, 12), (5, 12), (24, 12), (1, 1)] {
-            let all: Vec<usize> = (0..rows).collect();
-            let mut seen = Vec::new();
-            for turn in 1000..1000 + rows.div_ceil(count) {
-                let sample = sample_of(&all, count, turn);
-                assert!(!sample.is_empty() && sample.len() <= count, "{sample:?}");
-                seen.extend(sample);
-            }
-            seen.sort_unstable();
-            assert_eq!(seen, all);
-        }
-    }
 }

@@ -75,6 +75,7 @@ struct Assault<'a> {
     options: Vec<String>,
     outcome: Outcome,
     results: Results,
+    rounds: Rounds,
     /// The round that was the last one, and the run time when it was new.
     last: (u64, u64),
     /// Of the lives of the hostile realm that are over.
@@ -117,6 +118,7 @@ pub(super) fn run(
             faults: Vec::new(),
         },
         results: Results::default(),
+        rounds: Rounds::default(),
         last: (0, 0),
         past: (0, 0),
     };
@@ -207,13 +209,14 @@ impl Assault<'_> {
         self.outcome.exits = self.past.1 + look.exits(HOSTILE);
         self.weigh(machine, look);
         let said = machine.good(&["logs", COMPUTES])?;
-        let rounds = Rounds::read(&said, &mut self.results);
-        self.outcome.rounds = rounds.count;
-        self.outcome.faults.extend(rounds.wrong);
-        let (count, since) = self.last;
-        if rounds.count > count {
-            self.last = (rounds.count, self.outcome.run_us);
-        } else if self.outcome.run_us > since + PATIENCE_US && !rounds.done {
+        self.rounds.read(&said, &mut self.results);
+        let Rounds { count, done, .. } = self.rounds;
+        self.outcome.rounds = count;
+        self.outcome.faults.append(&mut self.rounds.wrong);
+        let (last, since) = self.last;
+        if count > last {
+            self.last = (count, self.outcome.run_us);
+        } else if self.outcome.run_us > since + PATIENCE_US && !done {
             self.fault(format!(
                 "no round in {} s of its own",
                 PATIENCE_US / 1_000_000
@@ -221,7 +224,7 @@ impl Assault<'_> {
         }
         if look.state(COMPUTES) == Some("stopped") {
             let realm = look.realm(COMPUTES);
-            if !rounds.done || realm.is_none_or(|realm| realm["outcome"] != "ok") {
+            if !done || realm.is_none_or(|realm| realm["outcome"] != "ok") {
                 self.fault(format!("the realm that computes ended badly: {realm:?}"));
             }
             return Ok(true);

@@ -8,13 +8,14 @@ mod state;
 mod table;
 mod ways;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 use xtask::workspace::Workspace;
 use xtask::{Error, child};
 
+use crate::turn;
 use assault::Outcome;
 use parts::Parts;
 use state::State;
@@ -92,9 +93,9 @@ pub(crate) fn siege(workspace: &Workspace, options: &Options) -> Result<(), Erro
 ///
 /// When nothing could be run at all. What went wrong with the realms is in the outcome.
 fn sample(workspace: &Workspace, seconds: u64) -> Result<Outcome, Error> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let days = now.unwrap_or_default().as_secs() / (24 * 60 * 60);
-    let way = &WAYS[days as usize % WAYS.len()];
+    let [way] = &turn::of_today(&WAYS.each_ref(), 1)[..] else {
+        return Err(Error::new("there is no way"));
+    };
     eprintln!("siege: {} for {seconds} s", way.name);
     let parts = Parts::build(workspace)?;
     assault::run(&parts, way, Duration::from_secs(seconds), &mut |line| {

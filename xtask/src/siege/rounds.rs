@@ -56,28 +56,35 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// Reads what a console has printed, from the start.
-    pub(super) fn read(text: &str, results: &mut Results) -> Self {
-        let mut rounds = Self::default();
+    /// Goes on with what a console has printed. The tool keeps the last of it: what it begins with was read before.
+    pub(super) fn read(&mut self, text: &str, results: &mut Results) {
         // A line that is not whole is not there yet.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        for line in whole.lines().filter(|line| !line.trim().is_empty()) {
+        let lines = whole.lines().filter(|line| !line.trim().is_empty());
+        let mut next = None;
+        for (place, line) in lines.enumerate() {
             let words: Vec<_> = match line.split_once("siege: ") {
                 Some((_, said)) => said.split_whitespace().collect(),
                 None => Vec::new(),
             };
+            let round = match words[..] {
+                ["round", number, sum] => number.parse().ok().filter(|&number| {
+                    next.map_or(number <= self.count, |next| number == next)
+                        && u64::from_str_radix(sum, 16) == Ok(results.of(number))
+                }),
+                _ => None,
+            };
             match words[..] {
-                ["round", number, sum]
-                    if number.parse() == Ok(rounds.count)
-                        && u64::from_str_radix(sum, 16) == Ok(results.of(rounds.count)) =>
-                {
-                    rounds.count += 1;
+                _ if let Some(number) = round => {
+                    next = Some(number + 1);
+                    self.count = self.count.max(number + 1);
                 }
-                ["done", count] if count.parse() == Ok(rounds.count) => rounds.done = true,
-                _ => rounds.wrong.push(format!("it said {line:?}")),
+                ["done", count] if count.parse() == Ok(self.count) => self.done = true,
+                // The first of many may be cut.
+                _ if place == 0 && self.count > 0 => {}
+                _ => self.wrong.push(format!("it said {line:?}")),
             }
         }
-        rounds
     }
 }
 
@@ -102,12 +109,23 @@ mod tests {
         assert_eq!(right(3), last.fold(0, |sum: u64, n| sum.wrapping_add(*n)));
     }
 
+    fn said(round: u64) -> String {
+        format!("[vcpu 0] siege: round {round} {:x}\n", right(round))
+    }
+
+    fn read(texts: &[&str]) -> Rounds {
+        let (mut rounds, mut results) = (Rounds::default(), Results::default());
+        texts
+            .iter()
+            .for_each(|text| rounds.read(text, &mut results));
+        rounds
+    }
+
     #[test]
     fn only_right_results_in_their_order_count() {
-        let said = |round: u64| format!("[vcpu 0] siege: round {round} {:x}\n", right(round));
         let good = said(0) + &said(1) + "[vcpu 0] siege: done 2\n[vcpu 0] sie";
         assert_eq!(
-            Rounds::read(&good, &mut Results::default()),
+            read(&[&good]),
             Rounds {
                 count: 2,
                 done: true,
@@ -118,14 +136,28 @@ mod tests {
             said(1),
             said(0).replace("round 0", "round 0 1"),
             "x\n".to_owned(),
+            format!("siege: round 0 {:x}\n", right(0) ^ 1),
         ] {
-            let rounds = Rounds::read(&bad, &mut Results::default());
+            let rounds = read(&[&bad]);
             assert_eq!((rounds.count, rounds.wrong.len()), (0, 1), "{bad}");
         }
-        let flipped = format!("siege: round 0 {:x}\n", right(0) ^ 1);
-        assert_eq!(
-            Rounds::read(&flipped, &mut Results::default()).wrong.len(),
-            1
-        );
+        let twice = said(0) + &said(0);
+        assert_eq!(read(&[&twice]).wrong.len(), 1);
+    }
+
+    #[test]
+    fn rounds_count_on_when_the_beginning_is_gone() {
+        let from = |first: u64| (first..5).map(said).collect::<String>();
+        let cut = &from(1)[4..];
+        for rest in [&from(0), cut, &from(2), &from(3)] {
+            let rounds = read(&[&(said(0) + &said(1) + &said(2)), rest]);
+            assert_eq!((rounds.count, rounds.wrong.len()), (5, 0), "{rest}");
+        }
+        // Nobody has seen round 3.
+        let lost = read(&[
+            &(said(0) + &said(1) + &said(2)),
+            &("und 3 5\n".to_owned() + &said(4)),
+        ]);
+        assert_eq!((lost.count, lost.wrong.len()), (3, 1));
     }
 }

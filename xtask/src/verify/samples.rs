@@ -1,4 +1,4 @@
-//! A part of each check that takes too long as a whole, other parts as commits and days go by.
+//! A part of each check that takes too long as a whole, other parts as days go by.
 
 use std::time::Duration;
 
