@@ -69,10 +69,34 @@ fn time_is_read_and_the_timer_set_in_order() {
 #[test]
 fn an_interrupt_is_taken_in_one_place_and_ended_in_order() {
     let vcpu = vcpu(3);
+    // Whatever the host has had the handler's registers filled with.
+    for register in ["vbar_el1", "tpidr_el1", "elr_el1", "spsr_el1"] {
+        fake::set(register, 0xABC0);
+    }
     vcpu.wait_for_interrupt();
+    let events = fake::effects();
+    let waited = events
+        .iter()
+        .position(|event| event == "wfi")
+        .expect("a wait");
+    let [before, after] = [&events[..waited], &events[waited..]];
+    for register in ["msr vbar_el1", "msr tpidr_el1"] {
+        let own = before.iter().find(|event| event.starts_with(register));
+        assert!(own.is_some_and(|own| !own.contains("abc0")), "{before:?}");
+    }
     assert_eq!(
-        fake::log(),
-        ["wfi", "msr daifclr, #2", "isb", "msr daifset, #2"]
+        after,
+        [
+            "wfi",
+            "msr daifclr, #2",
+            "isb",
+            "msr daifset, #2",
+            "msr vbar_el1, 0xabc0",
+            "msr tpidr_el1, 0xabc0",
+            "msr elr_el1, 0xabc0",
+            "msr spsr_el1, 0xabc0",
+            "isb",
+        ]
     );
     vcpu.end_of_interrupt(27);
     assert_eq!(fake::outline(), ["dsb sy", EOIR, "isb"]);

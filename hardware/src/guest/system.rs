@@ -22,7 +22,7 @@ canaries! {
     "FAR_EL1" "far_el1" 0xFFFF_FFFF_FFFF_FFFF,
     "MAIR_EL1" "mair_el1" 0xFFFF_FFFF_FFFF_0000,
     "AMAIR_EL1" "amair_el1" 0xFFFF_FFFF,
-    // Of use to a handler of interrupts only, which are masked.
+    // Those of the handler of interrupts are as it needs them while it may be called.
     "VBAR_EL1" "vbar_el1" 0xFFFF_FFFF_F800,
     "TPIDR_EL1" "tpidr_el1" 0xFFFF_FFFF_FFFF_FFFF,
     "CONTEXTIDR_EL1" "contextidr_el1" 0xFFFF_FFFF,

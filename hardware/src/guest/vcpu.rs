@@ -7,9 +7,9 @@ use realm_guest::demo::GuestPe;
 use realm_guest::puppet::Access;
 
 use super::entry::{self, MAX_VCPUS};
-use super::{system, translation};
+use super::{system, translation, vectors};
 use crate::common::assembly::operation;
-use crate::common::vectors::{self, Kind};
+use crate::common::vectors::{self as registers, Kind};
 use crate::common::{barrier, device, points, smc};
 use crate::{read_sysreg, write_sysreg};
 
@@ -41,11 +41,9 @@ impl Vcpu {
     /// Prepares this vCPU, whose index is below [`MAX_VCPUS`], for interrupts; they stay masked.
     pub(super) fn start(index: usize) -> Self {
         let taken = &TAKEN[index];
-        // SAFETY: `TPIDR_EL1` is used by the interrupt handler alone, which stores one word at it: `taken`, static and
-        // atomic. The other registers let the GIC's CPU interface signal group 1 interrupts of any priority, with one
+        // SAFETY: the registers let the GIC's CPU interface signal group 1 interrupts of any priority, with one
         // write for priority drop and deactivation; all interrupts are still masked in PSTATE.
         unsafe {
-            write_sysreg!("tpidr_el1", taken.as_ptr() as u64);
             write_sysreg!("s3_0_c12_c12_5", 0b111); // ICC_SRE_EL1
             barrier::isb();
             write_sysreg!("s3_0_c4_c6_0", 0xF0); // ICC_PMR_EL1
@@ -128,14 +126,28 @@ impl GuestPe for Vcpu {
         if self.taken.load(Ordering::Relaxed) != NONE {
             return;
         }
+        // What the handler runs on may hold anything, as the host says: it is there for as long as it is needed. What it leaves in the others
+        // is no more to be seen than the interrupt itself.
+        let vbar = read_sysreg!("vbar_el1");
+        let tpidr = read_sysreg!("tpidr_el1");
+        let elr = read_sysreg!("elr_el1");
+        let spsr = read_sysreg!("spsr_el1");
+        vectors::install();
         // SAFETY: an interrupt is taken between the two changes of the mask, if at all; its handler changes no
-        // register and one word of memory, the atomic `self.taken`.
+        // register but those that get their contents back and one word of memory, the atomic `self.taken`, at which
+        // `TPIDR_EL1` points meanwhile.
         unsafe {
+            write_sysreg!("tpidr_el1", self.taken.as_ptr() as u64);
             barrier::wfi();
             operation!("msr daifclr, #2");
             barrier::isb();
             operation!("msr daifset, #2");
+            write_sysreg!("vbar_el1", vbar);
+            write_sysreg!("tpidr_el1", tpidr);
+            write_sysreg!("elr_el1", elr);
+            write_sysreg!("spsr_el1", spsr);
         }
+        barrier::isb();
     }
 
     fn acknowledge_interrupt(&self) -> Option<u32> {
@@ -159,7 +171,7 @@ impl GuestPe for Vcpu {
     fn fill_vectors(&self, seed: u64) -> Option<u64> {
         let sve = open_vectors();
         // SAFETY: the registers are open.
-        Some(unsafe { vectors::fill(Kind::of(sve), seed) })
+        Some(unsafe { registers::fill(Kind::of(sve), seed) })
     }
 
     fn overflow_cycles(&self, asked: bool) -> Option<u64> {
@@ -197,7 +209,7 @@ impl GuestPe for Vcpu {
     fn vector_differences(&self, seed: u64) -> Option<u64> {
         let sve = open_vectors();
         // SAFETY: the registers are open.
-        Some(unsafe { vectors::differences(Kind::of(sve), seed) })
+        Some(unsafe { registers::differences(Kind::of(sve), seed) })
     }
 
     fn use_memory(&self, access: Access, ipa: u64) -> ! {

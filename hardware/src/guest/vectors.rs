@@ -46,7 +46,7 @@ guest_unexpected_exception:
 pub(super) fn install() {
     let table = symbol!(guest_vectors);
     // SAFETY: the table is complete, and stays where it is; its only entry that returns changes no register and one
-    // word of memory, at `TPIDR_EL1`, which `Vcpu::start` sets before any interrupt is unmasked.
+    // word of memory, at `TPIDR_EL1`, which `Vcpu::wait_for_interrupt` sets before it unmasks any interrupt.
     unsafe { write_sysreg!("vbar_el1", table) };
     crate::common::barrier::isb();
 }

@@ -23,6 +23,9 @@ pub(super) const STORIES: &[Story] = &[Story {
 /// Registers of each side that hold a canary, at least.
 const ENOUGH: u64 = 25;
 
+/// An interrupt of the realms'.
+const INTID: u64 = 40;
+
 fn registers_stay(fixture: &mut Fixture<'_>) {
     let Some(registers) = fixture.host().registers() else {
         return;
@@ -64,6 +67,27 @@ fn registers_stay(fixture: &mut Fixture<'_>) {
             lost_by_the_host(fixture, what);
             if lost != NOTHING && lost != 0 {
                 fixture.fail(&format!("{what}: realm {n} lost the registers {lost:#x}"));
+            }
+        }
+    }
+    // An interrupt that the realm takes, with all that its handler runs on filled.
+    for puppet in &puppets {
+        let mut enter = Puppet::order(Operation::Wait, &[]);
+        enter.gicv3_lrs[0] = 1 << 62 | 1 << 60 | 0xA0 << 48 | INTID;
+        let mut last = puppet.run(fixture, 0, &enter);
+        for (operation, argument, answer) in [
+            (Operation::Acknowledge, 0, Some(INTID)),
+            (Operation::EndOfInterrupt, INTID, None),
+            (Operation::CompareSystem, 0, Some(0)),
+        ] {
+            let mut enter = Puppet::order(operation, &[argument]);
+            enter.gicv3_lrs = last.gicv3_lrs;
+            last = puppet.run(fixture, 0, &enter);
+            let told = last.gprs[1];
+            if let Some(answer) = answer
+                && told != NOTHING
+            {
+                fixture.equal("what the realm tells of an interrupt", told, answer);
             }
         }
     }
