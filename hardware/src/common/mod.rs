@@ -12,6 +12,8 @@ pub mod device;
 pub(crate) mod encodings;
 #[cfg(not(target_os = "none"))]
 pub mod fake;
+#[cfg(any(feature = "rmm", feature = "host"))]
+pub(crate) mod interface;
 #[cfg(any(feature = "el3", feature = "rmm"))]
 pub(crate) mod job;
 pub mod memory;

@@ -2,6 +2,7 @@
 //! own state of it, and what the host has there for itself.
 
 use crate::common::barrier::isb;
+use crate::common::interface::{Registers, active_registers, list_registers};
 use crate::{read_sysreg, write_sysreg};
 use realm_monitor::platform::RecContext;
 use realm_monitor::rec::layout::{
@@ -10,38 +11,6 @@ use realm_monitor::rec::layout::{
 
 /// Most active priorities registers of one group.
 const ACTIVE_COUNT: usize = 4;
-
-/// How many registers of each kind the CPU interface has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Registers {
-    list: usize,
-    active: usize,
-}
-
-impl Registers {
-    /// From ICH_VTR_EL2.
-    const fn of(ich_vtr: u64) -> Self {
-        let preemption_bits = (ich_vtr >> 26 & 7) + 1;
-        Self {
-            list: (ich_vtr & 0x1F) as usize + 1,
-            active: match preemption_bits {
-                7 => 4,
-                6 => 2,
-                _ => 1,
-            },
-        }
-    }
-
-    /// Whether the CPU interface has list register `n`.
-    fn has_list(self, n: usize) -> bool {
-        n < self.list
-    }
-
-    /// Whether the CPU interface has active priorities register `n` of each group.
-    fn has_active(self, n: usize) -> bool {
-        n < self.active
-    }
-}
 
 /// The host's list and active priorities registers while a realm's are in the PE. EL3 keeps its ICH_HCR_EL2 and ICH_VMCR_EL2.
 #[derive(Debug)]
@@ -130,27 +99,3 @@ impl HostGic {
         active_registers!(actives);
     }
 }
-
-/// ICH_LR0_EL2 to ICH_LR15_EL2.
-macro_rules! list_registers {
-    ($callback:ident) => {
-        $callback! {
-            0 "s3_4_c12_c12_0" 1 "s3_4_c12_c12_1" 2 "s3_4_c12_c12_2" 3 "s3_4_c12_c12_3"
-            4 "s3_4_c12_c12_4" 5 "s3_4_c12_c12_5" 6 "s3_4_c12_c12_6" 7 "s3_4_c12_c12_7"
-            8 "s3_4_c12_c13_0" 9 "s3_4_c12_c13_1" 10 "s3_4_c12_c13_2" 11 "s3_4_c12_c13_3"
-            12 "s3_4_c12_c13_4" 13 "s3_4_c12_c13_5" 14 "s3_4_c12_c13_6" 15 "s3_4_c12_c13_7"
-        }
-    };
-}
-use list_registers;
-
-/// ICH_AP0R0_EL2 to ICH_AP0R3_EL2 and ICH_AP1R0_EL2 to ICH_AP1R3_EL2.
-macro_rules! active_registers {
-    ($callback:ident) => {
-        $callback! {
-            0 "s3_4_c12_c8_0" "s3_4_c12_c9_0" 1 "s3_4_c12_c8_1" "s3_4_c12_c9_1"
-            2 "s3_4_c12_c8_2" "s3_4_c12_c9_2" 3 "s3_4_c12_c8_3" "s3_4_c12_c9_3"
-        }
-    };
-}
-use active_registers;
