@@ -21,6 +21,7 @@ payload_primary:
     adr     x4, vectors
     msr     vbar_el2, x4
     bl      check_interrupts
+    bl      check_vectors
     movz    x27, #0x6300, lsl #16
     ldr     x27, [x27, #8]
     mov     x20, #1
@@ -46,11 +47,12 @@ payload_primary:
     bl      print_letter
     adr     x0, text_end
     bl      print
-    cbz     x27, 4f
+    cbz     x27, off
     adr     x0, text_idle
     bl      print
     b       halt
-4:  movz    x0, #0x0008             // SYSTEM_OFF
+off:
+    movz    x0, #0x0008             // SYSTEM_OFF
     movk    x0, #0x8400, lsl #16
     smc     #0
     b       halt
@@ -128,7 +130,8 @@ disturb:
     isb
     ret
 
-// What EL2 begins with: translation off, and no trap for what came after the traps of its kind. Uses X4, X5, X19.
+// What EL2 begins with: translation off, no trap for what came after the traps of its kind, and nothing of who ran on this CPU
+// before, be it the firmware or a payload. Uses X4, X5, X19.
 check_entry:
     mov     x19, #'n'
     .macro  begins register, value
@@ -139,6 +142,10 @@ check_entry:
     .endm
     begins  sctlr_el2, 0x30c50830
     begins  hcr_el2, 0
+    begins  mair_el2, 0
+    begins  s3_4_c13_c0_1, 0                                // CONTEXTIDR_EL2
+    begins  s3_4_c2_c2_0, 0                                 // VNCR_EL2
+    begins  s3_4_c13_c0_7, 0                                // SCXTNUM_EL2
     begins  s3_4_c1_c1_4, (1 << 55 | 1 << 54 | 1 << 50)     // HFGRTR_EL2: nTPIDR2_EL0, nSMPRI_EL1, nACCDATA_EL1
     begins  s3_4_c1_c1_5, (1 << 55 | 1 << 54 | 1 << 50)     // HFGWTR_EL2
     begins  s3_4_c1_c1_6, (1 << 56 | 1 << 55)               // HFGITR_EL2: nBRBIALL, nBRBINJ
@@ -171,6 +178,30 @@ check_interrupts:
     msr     s3_0_c4_c6_0, xzr
     ret
 
+// Vectors may be as long as the CPU has them, 2048 bits on this machine, also in streaming mode. Uses X4, X19.
+check_vectors:
+    mov     x19, #'o'
+    mrs     x4, id_aa64pfr0_el1
+    ubfx    x4, x4, #32, #4
+    cbz     x4, 1f
+    mov     x4, #15
+    msr     s3_4_c1_c2_0, x4        // ZCR_EL2
+    isb
+    .inst   0x04bf5024              // RDVL X4, #1
+    cmp     x4, #256
+    b.ne    failed
+1:  mov     x19, #'p'
+    mrs     x4, id_aa64pfr1_el1
+    ubfx    x4, x4, #24, #4
+    cbz     x4, 2f
+    mov     x4, #15
+    msr     s3_4_c1_c2_6, x4        // SMCR_EL2
+    isb
+    .inst   0x04bf5824              // RDSVL X4, #1
+    cmp     x4, #256
+    b.ne    failed
+2:  ret
+
 payload_secondary:
     bl      check_entry
     mov     x21, x0
@@ -184,8 +215,15 @@ payload_secondary:
     adr     x4, vectors
     msr     vbar_el2, x4
     bl      check_interrupts
+    bl      check_vectors
     bl      check_world
-    mov     x4, #0x28               // It leaves a virtual interrupt behind that is pending.
+    mov     x4, #-1                 // It leaves something in registers that it does not use,
+    msr     mair_el2, x4
+    msr     s3_4_c13_c0_1, x4       // CONTEXTIDR_EL2
+    msr     s3_4_c13_c0_7, x4       // SCXTNUM_EL2
+    movz    x4, #0xf000
+    msr     s3_4_c2_c2_0, x4        // VNCR_EL2
+    mov     x4, #0x28               // and a virtual interrupt that is pending.
     movk    x4, #0x5000, lsl #48
     msr     s3_4_c12_c12_0, x4      // ICH_LR0_EL2
     movz    x4, #0xff00, lsl #16
@@ -259,7 +297,7 @@ failed:
     bl      print_letter
     adr     x0, text_line
     bl      print
-    b       halt
+    b       off
 
 // Prints the zero-terminated text at X0.
 print:
