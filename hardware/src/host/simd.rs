@@ -8,7 +8,7 @@ use crate::write_sysreg;
 pub(super) const CPTR: u64 = 0x22FF | 1 << 12;
 
 /// Opens the registers, and with `length` other than 0 sets vectors of `length` * 128 bits.
-fn open(length: u64) {
+pub(super) fn open(length: u64) {
     // SAFETY: compiled code uses none of the registers.
     unsafe { write_sysreg!("cptr_el2", CPTR) };
     barrier::isb();

@@ -2,9 +2,10 @@
 //!
 //! The list is that of the architecture for a PE whose EL2 is without the host extensions: every register with state that
 //! this program does not run on. Breakpoints, watchpoints and the PMU are in [`crate::common::points`], vectors in
-//! [`crate::common::vectors`].
+//! [`crate::common::vectors`], but for their controls.
 
 use super::alloc::vec::Vec;
+use super::simd;
 
 use crate::common::canaries::canaries;
 
@@ -40,6 +41,10 @@ canaries! {
     "MDCCINT_EL1" "mdccint_el1" 0x6000_0000,
     "SCXTNUM_EL0" "s3_3_c13_c0_7" 0xFFFF_FFFF_FFFF_FFFF,
     "SCXTNUM_EL1" "s3_0_c13_c0_7" 0xFFFF_FFFF_FFFF_FFFF,
+    "FPCR" "s3_3_c4_c4_0" 0x07C8_0007,
+    "FPSR" "s3_3_c4_c4_1" 0x0800_009F,
+    "ZCR_EL1" "s3_0_c1_c2_0" 0xF,
+    "ZCR_EL2" "s3_4_c1_c2_0" 0xF,
     "CNTP_CVAL_EL0" "cntp_cval_el0" 0xFFFF_FFFF_FFFF_FFFF,
     "CNTP_CTL_EL0" "cntp_ctl_el0" 0x2,
     "CNTV_CVAL_EL0" "cntv_cval_el0" 0xFFFF_FFFF_FFFF_FFFF,
@@ -87,8 +92,9 @@ canaries! {
     "SCXTNUM_EL2" "s3_4_c13_c0_7" 0xFFFF_FFFF_FFFF_FFFF,
 }
 
-/// Fills the registers with what `seed` says. Returns how many hold all of it.
+/// Fills the registers with what `seed` says, on a CPU that has SVE. Returns how many hold all of it.
 pub fn fill_system(seed: u64) -> u64 {
+    simd::open(0);
     fill(seed)
 }
 

@@ -7,7 +7,7 @@ use cca_abi::rmi::params::realm_flags;
 use cca_abi::rmi::run::{ExitReason, RecEnter};
 use cca_abi::rmi::{Command, DATA_FLAG_MEASURE, data_create, rtt_init_ripas};
 use cca_abi::smccc::Registers;
-use realm_guest::puppet::{NOTHING, Operation};
+use realm_guest::puppet::{NOTHING, Operation, encoding};
 
 use super::vectors::supported;
 use super::{Needs, Story};
@@ -29,7 +29,32 @@ pub(super) const STORIES: &[Story] = &[
         needs: Needs::Registers,
         tell: stand_still,
     },
+    Story {
+        name: "REC: a realm's counters stand still in the RMM, whatever the realm has them count",
+        covers: &[],
+        needs: Needs::Registers,
+        tell: stand_still_for_the_realm,
+    },
 ];
+
+/// The PMU's controls as a realm sees them.
+const PMCR_EL0: u64 = encoding(3, 3, 9, 12, 0);
+const PMCNTENSET_EL0: u64 = encoding(3, 3, 9, 12, 1);
+/// The cycle counter and an event counter, with what chooses what they count: the register's encoding, its filter's, the bit in
+/// PMCNTENSET_EL0, and the event.
+const COUNTING: [(u64, u64, u64, u64); 2] = [
+    // PMCCNTR_EL0, PMCCFILTR_EL0
+    (
+        encoding(3, 3, 9, 13, 0),
+        encoding(3, 3, 14, 15, 7),
+        1 << 31,
+        0,
+    ),
+    // PMEVCNTR0_EL0, PMEVTYPER0_EL0; CPU_CYCLES
+    (encoding(3, 3, 14, 8, 0), encoding(3, 3, 14, 12, 0), 1, 0x11),
+];
+/// Neither EL1 nor EL0 (P, U), but EL2 (NSH).
+const ONLY_EL2: u64 = 1 << 31 | 1 << 30 | 1 << 27;
 
 /// A share of the time that is none: the host's own instructions around a call take some.
 const FEW_PERCENT: u64 = 50;
@@ -203,4 +228,37 @@ fn stand_still(fixture: &mut Fixture<'_>) {
         },
     );
     registers.stop_counters();
+}
+
+fn stand_still_for_the_realm(fixture: &mut Fixture<'_>) {
+    let counters = supported(fixture).pmu_num_ctrs;
+    let (Some(counters), Some(_)) = (counters, fixture.host().registers()) else {
+        return;
+    };
+    let realm = Realm::create_with(fixture, |params| {
+        params.flags |= realm_flags::PMU;
+        params.pmu_num_ctrs = counters;
+    });
+    let realm = fixture.find(realm.rd).unwrap_or(realm);
+    let puppet = Puppet::of(fixture, realm, 1);
+    // LC, E
+    write(fixture, &puppet, PMCR_EL0, 1 << 6 | 1);
+    for (counter, filter, enable, event) in COUNTING {
+        for (what, levels, counts) in [("EL1", 0, true), ("EL2", ONLY_EL2, false)] {
+            write(fixture, &puppet, filter, event | levels);
+            write(fixture, &puppet, counter, 0);
+            write(fixture, &puppet, PMCNTENSET_EL0, enable);
+            for _ in 0..TRIES {
+                puppet.perform(fixture, 0, Operation::Nothing, &[]);
+            }
+            let read = [counter, counter + 1];
+            let report = puppet.perform(fixture, 0, Operation::ReadRegisters, &read);
+            let what = format!("counter {enable:#x} for {what}: reads, whether it counts");
+            fixture.equal(&what, (report[0], report[2] != 0), (1, counts));
+        }
+    }
+}
+
+fn write(fixture: &mut Fixture<'_>, puppet: &Puppet, register: u64, value: u64) {
+    puppet.perform(fixture, 0, Operation::WriteRegister, &[register, value]);
 }
