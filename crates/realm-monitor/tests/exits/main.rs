@@ -433,6 +433,11 @@ fn the_realm_runs_under_its_own_controls() {
             rec.get(layout::HCR_EL2),
             0x4324_800C_043F | 1 << 9 | 3 << 20 | 3 << 35
         );
+        // Without PMU: TPMCR, TPM; and TDA, TDOSA, TDRA, HPMD, HCCD, MTPME.
+        assert_eq!(
+            rec.get(layout::MDCR_EL2),
+            0x60 | 0xE00 | 1 << 17 | 1 << 23 | 1 << 28
+        );
         assert_eq!(rec.get(layout::CPTR_EL2), 1 << 28 | 1 << 30);
         assert_eq!(rec.get(layout::CNTHCTL_EL2), 3 << 10);
         assert_eq!(rec.get(layout::VMPIDR_EL2), 1 << 31);
