@@ -77,6 +77,7 @@ canaries! {
     "VPIDR_EL2" "vpidr_el2" 0xFFFF_FFFF,
     "VTCR_EL2" "vtcr_el2" 0x7F_FFFF,
     "VTTBR_EL2" "vttbr_el2" 0x00FF_FFFF_FFFF_F000,
+    "DISR_EL1" "s3_0_c12_c1_1" 0x81FF_FFFF,
     "VDISR_EL2" "s3_4_c12_c1_1" 0x1FF_FFFF,
     "VSESR_EL2" "s3_4_c5_c2_3" 0x1FF_FFFF,
     "VNCR_EL2" "s3_4_c2_c2_0" 0xFFFF_FFFF_F000,

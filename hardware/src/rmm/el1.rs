@@ -15,17 +15,19 @@ macro_rules! registers {
             // SP_EL1, ELR_EL12, SPSR_EL12
             SpEl1 "s3_4_c4_c1_0", ElrEl1 "s3_5_c4_c0_1", SpsrEl1 "s3_5_c4_c0_0",
             TpidrroEl0 "tpidrro_el0", TpidrEl0 "tpidr_el0", CsselrEl1 "csselr_el1",
-            // SCTLR_EL12, ACTLR_EL1, CPACR_EL12
-            SctlrEl1 "s3_5_c1_c0_0", ActlrEl1 "actlr_el1", CpacrEl1 "s3_5_c1_c0_2",
+            // SCTLR_EL12, CPACR_EL12
+            SctlrEl1 "s3_5_c1_c0_0", CpacrEl1 "s3_5_c1_c0_2",
             // TTBR0_EL12, TTBR1_EL12, TCR_EL12
             Ttbr0El1 "s3_5_c2_c0_0", Ttbr1El1 "s3_5_c2_c0_1", TcrEl1 "s3_5_c2_c0_2",
-            // ESR_EL12, AFSR0_EL12, AFSR1_EL12, FAR_EL12
-            EsrEl1 "s3_5_c5_c2_0", Afsr0El1 "s3_5_c5_c1_0", Afsr1El1 "s3_5_c5_c1_1", FarEl1 "s3_5_c6_c0_0",
+            // ESR_EL12, FAR_EL12
+            EsrEl1 "s3_5_c5_c2_0", FarEl1 "s3_5_c6_c0_0",
             // MAIR_EL12, VBAR_EL12, CONTEXTIDR_EL12
             MairEl1 "s3_5_c10_c2_0", VbarEl1 "s3_5_c12_c0_0", ContextidrEl1 "s3_5_c13_c0_1",
-            // TPIDR_EL1, AMAIR_EL12, CNTKCTL_EL12
-            TpidrEl1 "tpidr_el1", AmairEl1 "s3_5_c10_c3_0", CntkctlEl1 "s3_5_c14_c1_0",
+            // TPIDR_EL1, CNTKCTL_EL12
+            TpidrEl1 "tpidr_el1", CntkctlEl1 "s3_5_c14_c1_0",
             ParEl1 "par_el1", MdscrEl1 "mdscr_el1", MdccintEl1 "mdccint_el1",
+            // ACTLR_EL1, AFSR0_EL12, AFSR1_EL12, AMAIR_EL12: what is in them the architecture does not say.
+            ActlrEl1 "actlr_el1", Afsr0El1 "s3_5_c5_c1_0", Afsr1El1 "s3_5_c5_c1_1", AmairEl1 "s3_5_c10_c3_0",
         }
     };
 }

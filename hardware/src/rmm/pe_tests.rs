@@ -221,6 +221,28 @@ fn the_realm_finds_its_virtual_interface_again_and_the_host_its_own() {
 }
 
 #[test]
+fn a_realm_runs_under_what_its_rec_says() {
+    let (mut pe, rec) = pe();
+    let context = RecContext(&rec);
+    let registers = [
+        ("cptr_el2", CPTR_EL2),
+        ("hcr_el2", HCR_EL2),
+        ("cnthctl_el2", CNTHCTL_EL2),
+        ("vmpidr_el2", VMPIDR_EL2),
+        ("s3_4_c5_c2_3", VSESR_EL2),
+    ];
+    for (n, (_, word)) in (0..).zip(registers) {
+        context.set(word, 0x5555_0000 + n);
+    }
+    realm_with(u64::from(class::SYSREG) << 26, move || {
+        for (n, (register, _)) in (0..).zip(registers) {
+            assert_eq!(fake::get(register), 0x5555_0000 + n, "{register}");
+        }
+    });
+    pe.run(context, &STAGE_2);
+}
+
+#[test]
 fn registers_that_no_run_can_tell_are_exchanged() {
     let registers = [
         (SysReg::ActlrEl1, "actlr_el1"),

@@ -148,9 +148,10 @@ fn the_rmm_keeps_what_it_changes() {
             "the RMM writes {register}, which is kept by {keeper:?}"
         );
     }
-    // Breakpoints and watchpoints have their names elsewhere.
+    // The names of the virtual CPU interface stand where the host finds them too; breakpoints and watchpoints have theirs elsewhere.
+    let named = literals(&(code + &read("hardware/src/common/interface.rs")));
     let missing: Vec<_> = kept_by(&table, "RMM")
-        .difference(&literals(&code))
+        .difference(&named)
         .filter(|name| !name.contains('<'))
         .cloned()
         .collect();

@@ -13,11 +13,12 @@ use super::inputs;
 use super::inventory::Row;
 
 /// What a build reads, relative to the workspace.
-const COPIED: [&str; 10] = [
+const COPIED: [&str; 11] = [
     ".cargo",
     "Cargo.lock",
     "Cargo.toml",
     "crates",
+    "docs",
     "hardware",
     "images",
     "machine",

@@ -89,12 +89,8 @@ fn unargued(rows: &[Row]) -> Vec<String> {
             _ => {}
         }
     }
-    let all = rows.iter().filter(hardware).count();
-    let argued = rows
-        .iter()
-        .filter(hardware)
-        .filter(|row| row.argued.is_some());
-    let argued = argued.count();
+    let all = rows.iter().filter(|row| row.kind != Kind::Barrier).count();
+    let argued = rows.iter().filter(|row| row.argued.is_some()).count();
     if argued * 10 > all {
         lines.push(format!(
             "{argued} of {all} rows that are not barriers are argued: more than one in ten"
