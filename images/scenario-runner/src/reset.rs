@@ -1,4 +1,7 @@
-//! A reset in the middle of a realm's life, and what it leaves behind: the program of a machine that is reset once.
+//! A reset in the middle of a realm's life, and what it leaves behind: the program of a machine that is reset.
+//!
+//! A program that resets the machine itself does it once before anything is delegated: then nobody has wiped anything for the
+//! firmware that boots again, and it has to do with what it finds.
 //!
 //! In its first life the machine has a realm that keeps a pattern; then the program has the machine reset, or waits until
 //! somebody else does it. In its second life it looks for the pattern in all memory that the normal world reaches, and makes a
@@ -72,7 +75,14 @@ fn search(host: &ScenarioHost) -> usize {
 #[inline(never)]
 pub(crate) fn run(host: &ScenarioHost, by_itself: bool) {
     let lives = &host.granule(SETTINGS.start)[LIFE];
-    let before = lives.fetch_add(1, Ordering::Relaxed);
+    let mut before = lives.fetch_add(1, Ordering::Relaxed);
+    if by_itself {
+        if before == 0 {
+            println!("reset: nothing is delegated");
+            system_reset();
+        }
+        before -= 1;
+    }
     if before != 0 {
         println!("reset: {} pages of the realm are left", search(host));
     } else {
