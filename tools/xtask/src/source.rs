@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 
 /// Every folder with sources of the workspace.
-pub const FOLDERS: [&str; 7] = [
+pub const FOLDERS: [&str; 6] = [
     "crates",
     "hardware",
     "images",
     "machine",
-    "suzerain",
+    "tools",
     "verification",
-    "xtask",
 ];
 
 /// Every Rust file below `place`, which is a folder or a file, with its [`code`], in the order of their paths.

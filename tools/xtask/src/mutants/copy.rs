@@ -13,7 +13,7 @@ use super::inputs;
 use super::inventory::Row;
 
 /// What a build reads, relative to the workspace.
-const COPIED: [&str; 11] = [
+const COPIED: [&str; 10] = [
     ".cargo",
     "Cargo.lock",
     "Cargo.toml",
@@ -22,9 +22,8 @@ const COPIED: [&str; 11] = [
     "hardware",
     "images",
     "machine",
-    "suzerain",
+    "tools",
     "verification",
-    "xtask",
 ];
 /// The profile of the images, and what becomes of it: a copy is built again for each row.
 /// Routines in assembly code are local to their unit, so there is one unit for each crate.

@@ -40,8 +40,8 @@ impl Ring {
             (_, "images") => Self::Image,
             (_, "machine") => Self::Machine,
             (_, "verification") => Self::Verification,
-            (_, "suzerain") => Self::Tool,
-            (_, "xtask") => Self::Xtask,
+            ("suzerain", "tools") => Self::Tool,
+            ("xtask", "tools") => Self::Xtask,
             _ => return None,
         })
     }
@@ -237,7 +237,7 @@ mod tests {
             ("image-hypervisor", "images/hypervisor"),
             ("machine", "machine"),
             ("scenarios", "verification/scenarios"),
-            ("suzerain", "suzerain"),
+            ("suzerain", "tools/suzerain"),
         ];
         let members: Vec<_> = members
             .map(|(name, folder)| (name.to_owned(), folder.to_owned()))

@@ -20,7 +20,8 @@ impl Workspace {
     /// When neither of the two is there.
     pub fn find() -> Result<Self, Error> {
         let built_from = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
+            .ancestors()
+            .nth(2)
             .map(Path::to_path_buf);
         let current = env::current_dir().ok();
         let candidates = built_from
