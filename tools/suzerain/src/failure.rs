@@ -175,9 +175,9 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<xtask::Error> for Failure {
-    fn from(error: xtask::Error) -> Self {
-        if xtask::child::interrupted() {
+impl From<toolbox::Error> for Failure {
+    fn from(error: toolbox::Error) -> Self {
+        if toolbox::child::interrupted() {
             return Self::interrupted();
         }
         let failure = Self {

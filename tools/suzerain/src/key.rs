@@ -6,7 +6,7 @@ use cca_abi::firmware::SEED_SIZE;
 use realm_token::development;
 use realm_token::sign::instance_id;
 use realm_token::verify::{Curve, PublicKey};
-use xtask::firmware::{self, SEED};
+use toolbox::firmware::{self, SEED};
 
 use crate::failure::Failure;
 use crate::{file, hex};

@@ -46,12 +46,12 @@ use crate::screen::Screen;
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let handler = ctrlc::set_handler(|| {
-        if xtask::child::interrupted() {
+        if toolbox::child::interrupted() {
             // The second request: whoever should have reacted to the first does not.
             terminal::restore_all();
             std::process::exit(failure::INTERRUPTED.into());
         }
-        xtask::child::interrupt();
+        toolbox::child::interrupt();
     });
     if let Err(error) = handler {
         Screen::new(false, false).err(&format!("warning: Ctrl-C will not clean up: {error}"));

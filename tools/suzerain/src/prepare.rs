@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use xtask::images;
-use xtask::qemu::{self, Qemu};
-use xtask::workspace::Workspace;
-use xtask::{Progress, setup};
+use toolbox::images;
+use toolbox::qemu::{self, Qemu};
+use toolbox::workspace::Workspace;
+use toolbox::{Progress, setup};
 
 use crate::bundle;
 use crate::failure::Failure;

@@ -9,8 +9,8 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use xtask::firmware::FLASH_SIZE;
-use xtask::qemu::{Qemu, listen};
+use toolbox::firmware::FLASH_SIZE;
+use toolbox::qemu::{Qemu, listen};
 
 use crate::bundle;
 use crate::channel::{self, ChannelMemory, MachineMemory, Reader, Writer};
@@ -134,8 +134,8 @@ pub(crate) fn start_with_channel(
     let add = |command: &mut Command, folder: &Path| {
         let path = folder.join("bell");
         let listener = UnixListener::bind(&path)
-            .map_err(|error| xtask::Error::io("listen at", &path, &error))?;
-        xtask::qemu::channel(command, &memory.path(), shape.memory, &path);
+            .map_err(|error| toolbox::Error::io("listen at", &path, &error))?;
+        toolbox::qemu::channel(command, &memory.path(), shape.memory, &path);
         Ok(listener)
     };
     let (mut running, listener) = start_with(qemu, shape, parts, bundle, screen, add)?;
@@ -164,7 +164,7 @@ fn accept(listener: &UnixListener, running: &mut Running) -> io::Result<UnixStre
             let how = running.how_it_ended();
             return Err(io::Error::other(format!("{how}: {}", said.join("; "))));
         }
-        if Instant::now() > end || xtask::child::interrupted() {
+        if Instant::now() > end || toolbox::child::interrupted() {
             return Err(io::ErrorKind::TimedOut.into());
         }
         thread::sleep(Duration::from_millis(10));
@@ -187,7 +187,7 @@ fn start_with<T>(
     add: impl FnOnce(&mut Command, &Path) -> Result<T, Failure>,
 ) -> Result<(Running, T), Failure> {
     let failed = |doing: &str, path: &Path, error: std::io::Error| {
-        Failure::from(xtask::Error::io(doing, path, &error))
+        Failure::from(toolbox::Error::io(doing, path, &error))
     };
     let files = Scratch::new()?;
     let flash = files.path().join("flash");
@@ -212,10 +212,10 @@ fn start_with<T>(
         .map_err(|error| failed("extend", &flash, error))?;
     fs::write(&launch, bundle).map_err(|error| failed("write", &launch, error))?;
 
-    let mut command = xtask::qemu::machine(qemu, shape.cpus, shape.memory);
-    xtask::qemu::flash(&mut command, &flash);
-    xtask::qemu::load(&mut command, &parts.hypervisor, xtask::qemu::PAYLOAD);
-    xtask::qemu::load(&mut command, &launch, bundle::ADDRESS);
+    let mut command = toolbox::qemu::machine(qemu, shape.cpus, shape.memory);
+    toolbox::qemu::flash(&mut command, &flash);
+    toolbox::qemu::load(&mut command, &parts.hypervisor, toolbox::qemu::PAYLOAD);
+    toolbox::qemu::load(&mut command, &launch, bundle::ADDRESS);
     let added = add(&mut command, files.path())?;
     screen.text(&format!("{command:?}"));
     command
@@ -281,7 +281,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-    use xtask::qemu::LONGEST_LINE;
+    use toolbox::qemu::LONGEST_LINE;
 
     use super::*;
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use xtask::Error;
+use toolbox::Error;
 
 /// How the names of all such folders begin. `suzerain-` and a number is where sockets are without a home ([`keeper`](crate::keeper)).
 const PREFIX: &str = "suzerain-machine-";

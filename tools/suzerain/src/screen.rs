@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use xtask::Progress;
+use toolbox::Progress;
 
 use crate::foreign::{self, lines, printable};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use realm_vmm::control::message::Device;
 use realm_vmm::linux::Linux;
-use xtask::Progress;
+use toolbox::Progress;
 
 use crate::blueprint::{Blueprint, Contents};
 use crate::debian;

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::foreign::printable;
 use crate::records::Line;
 use crate::screen::Screen;
-use xtask::Progress;
+use toolbox::Progress;
 
 /// What a machine tells its watcher.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ pub(crate) fn watch(
     let started = machine.started();
     let mut deadline = started + limit;
     let result = loop {
-        if xtask::child::interrupted() {
+        if toolbox::child::interrupted() {
             break Err(Failure::interrupted());
         }
         let wait = deadline.saturating_duration_since(Instant::now());

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use toolbox::workspace::Workspace;
+use toolbox::{Error, child};
 
-use crate::child;
-use crate::workspace::Workspace;
-use crate::{Error, source};
+use crate::source;
 
 /// The rings of the workspace, from what knows nothing to what knows everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,13 @@ enum Ring {
     Image,
     /// The in-process machine.
     Machine,
-    /// Checks.
-    Verification,
+    /// Programs of others, toolchains and builds: what the tool and xtask stand on.
+    Toolbox,
     /// The command-line tool.
     Tool,
-    /// Setup, builds, tests.
+    /// Checks.
+    Verification,
+    /// What runs checks.
     Xtask,
 }
 
@@ -40,13 +42,15 @@ impl Ring {
             (_, "images") => Self::Image,
             (_, "machine") => Self::Machine,
             (_, "verification") => Self::Verification,
+            ("toolbox", "tools") => Self::Toolbox,
             ("suzerain", "tools") => Self::Tool,
             ("xtask", "tools") => Self::Xtask,
             _ => return None,
         })
     }
 
-    /// Whether a member of this ring may depend on `other`, which is in `ring`.
+    /// Whether a member of this ring may depend on `other`, which is in `ring`. What is not named here may not: so nothing
+    /// of the product depends on [`Verification`](Self::Verification) or [`Xtask`](Self::Xtask), by whatever way.
     fn may_use(self, name: &str, other: &str, ring: Self) -> bool {
         match (self, ring) {
             // Numbers depend on nothing; bits may depend on numbers never: they are the architecture's.
@@ -72,13 +76,18 @@ impl Ring {
             ) => true,
             // A fuzz target is a hypervisor that the tool hears.
             (Self::Verification, Self::Tool) => name == "fuzz",
-            (Self::Tool, Self::Machine | Self::Xtask) => true,
+            // The layout of the firmware's flash, and the seed of the development identity.
+            (Self::Toolbox, Self::Format | Self::World) => {
+                matches!(other, "cca-abi" | "realm-token")
+            }
+            (Self::Tool, Self::Machine | Self::Toolbox) => true,
             (Self::Tool, Self::Format | Self::World) => {
                 matches!(
                     other,
                     "cca-abi" | "realm-token" | "realm-vmm" | "suzerain-wire"
                 )
             }
+            (Self::Xtask, Self::Toolbox) => true,
             (Self::Xtask, Self::Format) => other == "cca-abi",
             // The seed of the development identity; what the realms of a siege are told, and compute.
             (Self::Xtask, Self::World) => matches!(other, "realm-token" | "realm-guest"),
@@ -100,7 +109,7 @@ struct Arrow {
 /// # Errors
 ///
 /// When cargo does not tell the members, or a source file cannot be read.
-pub fn broken_rules(workspace: &Workspace) -> Result<Vec<String>, Error> {
+pub(crate) fn broken_rules(workspace: &Workspace) -> Result<Vec<String>, Error> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .args(["metadata", "--no-deps", "--format-version", "1"])
@@ -237,7 +246,11 @@ mod tests {
             ("image-hypervisor", "images/hypervisor"),
             ("machine", "machine"),
             ("scenarios", "verification/scenarios"),
+            ("image-scenario-runner", "images/scenario-runner"),
+            ("fuzz", "verification/fuzz"),
+            ("toolbox", "tools/toolbox"),
             ("suzerain", "tools/suzerain"),
+            ("xtask", "tools/xtask"),
         ];
         let members: Vec<_> = members
             .map(|(name, folder)| (name.to_owned(), folder.to_owned()))
@@ -260,6 +273,11 @@ mod tests {
             ("machine", "realm-monitor", false),
             ("scenarios", "machine", false),
             ("suzerain", "machine", false),
+            ("suzerain", "toolbox", false),
+            ("xtask", "toolbox", false),
+            ("toolbox", "cca-abi", false),
+            ("fuzz", "suzerain", false),
+            ("image-scenario-runner", "scenarios", false),
             ("realm-host", "realm-monitor", true),
             ("realm-host", "machine", true),
         ];
@@ -276,6 +294,10 @@ mod tests {
             ("hardware", "image-hypervisor", false),
             ("machine", "hardware", false),
             ("suzerain", "hardware", false),
+            ("toolbox", "suzerain", false),
+            ("toolbox", "machine", false),
+            ("scenarios", "suzerain", false),
+            ("xtask", "suzerain", false),
             ("realm-host", "machine", false),
             ("realm-host", "hardware", true),
         ];
@@ -286,6 +308,26 @@ mod tests {
                 lines[0].starts_with(arrow.0) && lines[0].contains(arrow.1),
                 "{lines:?}"
             );
+        }
+    }
+    #[test]
+    fn the_product_depends_on_no_check() {
+        for from in [
+            "cca-abi",
+            "realm-host",
+            "realm-monitor",
+            "hardware",
+            "image-hypervisor",
+            "machine",
+            "toolbox",
+            "suzerain",
+        ] {
+            for to in ["scenarios", "fuzz", "xtask"] {
+                for is_dev in [false, true] {
+                    let lines = broken(&[(from, to, is_dev)]);
+                    assert_eq!(lines.len(), 1, "{from} on {to}, for tests: {is_dev}");
+                }
+            }
         }
     }
 }

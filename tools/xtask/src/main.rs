@@ -1,22 +1,29 @@
 //! `cargo xtask`: setup, images, tests and checks of the project.
 
+#![forbid(unsafe_code)]
+
 mod bench;
 mod fuzz;
+mod images;
+mod layering;
 mod mutants;
 mod picture;
+mod promises;
 mod screen;
 mod siege;
+mod source;
 mod stress;
 mod turn;
+mod unsafety;
 mod verify;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::images::{self, Image};
-use xtask::progress::{Lines, Progress};
-use xtask::workspace::Workspace;
-use xtask::{Error, child, setup};
+use toolbox::images::{Image, REALM_MONITOR, RELEASE, ROOT_MONITOR};
+use toolbox::progress::{Lines, Progress};
+use toolbox::workspace::Workspace;
+use toolbox::{Error, child, setup};
 
 use verify::Depth;
 
@@ -134,7 +141,7 @@ fn run(task: Task) -> Result<(), Error> {
 /// The images with these names, in the order in which they must be built.
 fn chosen(names: &[String]) -> Result<Vec<Image>, Error> {
     if names.is_empty() {
-        return Ok(images::RELEASE.to_vec());
+        return Ok(RELEASE.to_vec());
     }
     for name in names {
         if name != images::FIRMWARE_NAME && images::ALL.iter().all(|image| image.name != name) {
@@ -148,7 +155,7 @@ fn chosen(names: &[String]) -> Result<Vec<Image>, Error> {
         }
     }
     let wanted = |image: &Image| {
-        let packed = [images::ROOT_MONITOR, images::REALM_MONITOR].contains(image);
+        let packed = [ROOT_MONITOR, REALM_MONITOR].contains(image);
         names
             .iter()
             .any(|name| name == image.name || (packed && name == images::FIRMWARE_NAME))

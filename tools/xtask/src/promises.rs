@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use crate::Error;
+use toolbox::Error;
+use toolbox::workspace::Workspace;
+
 use crate::source;
-use crate::workspace::Workspace;
 
 const PAGE: &str = "SECURITY.md";
 
@@ -13,7 +14,7 @@ const PAGE: &str = "SECURITY.md";
 /// # Errors
 ///
 /// When the page or a source cannot be read.
-pub fn unkept(workspace: &Workspace) -> Result<Vec<String>, Error> {
+pub(crate) fn unkept(workspace: &Workspace) -> Result<Vec<String>, Error> {
     let path = workspace.root().join(PAGE);
     let page = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
     let mut sources = String::new();

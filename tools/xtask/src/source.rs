@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use toolbox::Error;
 
 /// Every folder with sources of the workspace.
-pub const FOLDERS: [&str; 6] = [
+pub(crate) const FOLDERS: [&str; 6] = [
     "crates",
     "hardware",
     "images",
@@ -20,7 +20,7 @@ pub const FOLDERS: [&str; 6] = [
 /// # Errors
 ///
 /// When a folder or a file cannot be read.
-pub fn files(place: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
+pub(crate) fn files(place: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
     let texts = texts(place)?.into_iter();
     Ok(texts.map(|(path, text)| (path, code(&text))).collect())
 }
@@ -30,7 +30,7 @@ pub fn files(place: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
 /// # Errors
 ///
 /// As [`files`].
-pub fn texts(place: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
+pub(crate) fn texts(place: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
     let mut found = Vec::new();
     let mut places = vec![place.to_path_buf()];
     while let Some(place) = places.pop() {
@@ -49,7 +49,7 @@ pub fn texts(place: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
 }
 
 /// `text` with comments and the content of strings and characters replaced by spaces; lines stay where they are.
-pub fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
     let mut previous = ' ';
@@ -73,7 +73,7 @@ pub fn code(text: &str) -> String {
 }
 
 /// The identifiers and keywords of `code`.
-pub fn words(code: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !c.is_alphanumeric() && c != '_')
         .filter(|word| !word.is_empty())
 }

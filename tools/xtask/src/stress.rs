@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use xtask::workspace::Workspace;
-use xtask::{Error, Progress, child, progress::Lines};
+use toolbox::workspace::Workspace;
+use toolbox::{Error, Progress, child, progress::Lines};
 
 use crate::screen::Screen;
 use crate::verify::host::cargo;

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use crate::workspace::Workspace;
-use crate::{Error, source};
+use toolbox::Error;
+use toolbox::workspace::Workspace;
+
+use crate::source;
 
 /// The folders whose code may be unsafe: the ring around the hardware and the entry stubs of images.
 ///
@@ -14,7 +16,7 @@ const ALLOWED: [&str; 2] = ["hardware", "images"];
 /// # Errors
 ///
 /// When a source file cannot be read.
-pub fn misplaced(workspace: &Workspace) -> Result<Vec<String>, Error> {
+pub(crate) fn misplaced(workspace: &Workspace) -> Result<Vec<String>, Error> {
     let mut places = Vec::new();
     for folder in source::FOLDERS {
         for (path, code) in source::files(&workspace.root().join(folder))? {
@@ -39,7 +41,7 @@ pub fn misplaced(workspace: &Workspace) -> Result<Vec<String>, Error> {
 /// # Errors
 ///
 /// When a source file cannot be read.
-pub fn unexplained(workspace: &Workspace) -> Result<Vec<String>, Error> {
+pub(crate) fn unexplained(workspace: &Workspace) -> Result<Vec<String>, Error> {
     let mut places = Vec::new();
     for folder in ALLOWED {
         for (path, code) in source::files(&workspace.root().join(folder))? {

@@ -4,7 +4,7 @@ use std::fs;
 
 use clap::Args;
 use realm_vmm::control::message::Spec;
-use xtask::Progress;
+use toolbox::Progress;
 
 use super::{Which, conclude, json};
 use crate::failure::{self, Failure};

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use realm_vmm::report::Phase;
-use xtask::Progress;
+use toolbox::Progress;
 
 use super::conclude;
 use super::run::{begin, verdict};

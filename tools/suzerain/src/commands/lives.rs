@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use realm_vmm::Report;
 use realm_vmm::control::message::{Call, State};
-use xtask::Progress;
+use toolbox::Progress;
 
 use super::{Which, conclude, json};
 use crate::failure::Failure;

@@ -4,7 +4,7 @@ use std::mem;
 use std::time::Instant;
 
 use realm_vmm::report::{Outcome, Report};
-use xtask::Progress;
+use toolbox::Progress;
 
 use super::{conclude, linux};
 use crate::blueprint::Blueprint;

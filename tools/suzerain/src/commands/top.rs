@@ -55,7 +55,7 @@ fn look(client: &mut Client, view: &View) -> Result<(Listing, Option<Details>), 
     let listing = client.list()?;
     let selected = view.selected(&listing).map(|realm| realm.realm);
     let details = match selected.map(|realm| client.inspect(realm, 0)) {
-        Some(Err(failure)) if xtask::child::interrupted() => return Err(failure),
+        Some(Err(failure)) if toolbox::child::interrupted() => return Err(failure),
         // A realm may be removed between the two.
         details => details.and_then(Result::ok),
     };
@@ -125,7 +125,7 @@ fn keep_watching(
             // What is selected now is shown at once.
             break;
         }
-        if xtask::child::interrupted() {
+        if toolbox::child::interrupted() {
             return Err(Failure::interrupted());
         }
     }

@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use clap::Args;
 use serde::Serialize;
-use xtask::Progress;
+use toolbox::Progress;
 
 use super::{Which, conclude, json};
 use crate::failure::{self, Failure};
@@ -103,7 +103,7 @@ fn boot(options: &Up, screen: &Screen) -> Result<(), Failure> {
     };
     let parts = prepare::prepare(wanted, screen)?;
     screen.step("booting");
-    let io = |error| xtask::Error::io("write", &place.log(), &error);
+    let io = |error| toolbox::Error::io("write", &place.log(), &error);
     let log = File::create(place.log()).map_err(io)?;
     let program = env::current_exe()
         .map_err(|error| Failure::machine(format!("cannot find this program: {error}")))?;
@@ -139,7 +139,7 @@ fn boot(options: &Up, screen: &Screen) -> Result<(), Failure> {
         .stderr(log);
     let mut child = command
         .spawn()
-        .map_err(|error| xtask::Error::io("start", &program, &error))?;
+        .map_err(|error| toolbox::Error::io("start", &program, &error))?;
     let end = Instant::now() + LISTEN;
     let mut client = loop {
         if let Some(client) = Client::try_connect(&place) {
@@ -153,13 +153,13 @@ fn boot(options: &Up, screen: &Screen) -> Result<(), Failure> {
                 "the machine did not come up: {why}"
             )));
         }
-        if xtask::child::interrupted() {
+        if toolbox::child::interrupted() {
             return Err(Failure::interrupted());
         }
         thread::sleep(Duration::from_millis(20));
     };
     let result = client.ready();
-    if xtask::child::interrupted() {
+    if toolbox::child::interrupted() {
         // Nobody waits for it any more. It fails only when the process has ended.
         let _ = child.kill();
         let _ = fs::remove_file(place.socket());

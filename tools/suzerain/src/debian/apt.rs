@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use xtask::child;
-use xtask::debian::{ARCHIVE, KEYRING, mirrors};
-use xtask::{Error, Progress};
+use toolbox::child;
+use toolbox::debian::{ARCHIVE, KEYRING, mirrors};
+use toolbox::{Error, Progress};
 
 /// What to do where packages cannot be had.
 const ADVICE: &str = "or name a kernel of your own with --kernel FILE";

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
-use xtask::{Error, Progress, child};
+use toolbox::{Error, Progress, child};
 
 use super::Kernel;
 
@@ -198,7 +198,7 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use xtask::progress::Lines;
+    use toolbox::progress::Lines;
 
     use super::*;
 

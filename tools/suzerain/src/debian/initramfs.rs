@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use xtask::Error;
+use toolbox::Error;
 
 use super::Kernel;
 use super::cpio::Writer;

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use realm_vmm::linux::Header;
-use xtask::{Error, Progress};
+use toolbox::{Error, Progress};
 
 use self::apt::Apt;
 use self::cache::{Cache, Lock};
@@ -83,7 +83,7 @@ pub(crate) fn kernel(progress: &dyn Progress) -> Result<Kernel, Error> {
                     .ok_or_else(|| Error::new("the kernel went away as soon as it was here"));
             }
             Ok(false) => {}
-            Err(error) if xtask::child::interrupted() => return Err(error),
+            Err(error) if toolbox::child::interrupted() => return Err(error),
             Err(error) => failed = Some(error),
         }
     }

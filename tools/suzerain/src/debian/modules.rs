@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use object::{Object, ObjectSection};
-use xtask::Error;
+use toolbox::Error;
 
 use super::package;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use lzma_rust2::XzReader;
 use object::read::archive::ArchiveFile;
-use xtask::Error;
+use toolbox::Error;
 
 /// The member with the files; the text after it says how they are compressed.
 const DATA: &str = "data.tar";

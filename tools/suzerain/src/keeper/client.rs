@@ -70,7 +70,7 @@ impl Client {
     /// The reply, with console bytes before it going to `console`.
     fn reply(&mut self, console: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<Said, Failure> {
         loop {
-            if xtask::child::interrupted() {
+            if toolbox::child::interrupted() {
                 return Err(Failure::interrupted());
             }
             let frame = match self.wire.next() {
@@ -229,7 +229,7 @@ impl Client {
         };
         let mut over = 0;
         for (ipa, bytes) in contents.iter().flat_map(Contents::pieces) {
-            if xtask::child::interrupted() {
+            if toolbox::child::interrupted() {
                 return Err(Failure::interrupted());
             }
             let payload = [&ipa.to_le_bytes(), bytes].concat();

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use xtask::qemu::Qemu;
+use toolbox::qemu::Qemu;
 
 use super::attend;
 use super::place::Place;
@@ -234,7 +234,7 @@ fn look_after(mut booted: Booted, keeper: &Keeper) -> Result<(), Failure> {
         if keeper.leaving() {
             return booted.shutdown();
         }
-        if xtask::child::interrupted() {
+        if toolbox::child::interrupted() {
             return Err(Failure::machine("the machine's process was told to end"));
         }
         if !booted.runs() {

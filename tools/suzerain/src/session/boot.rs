@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use xtask::Progress;
+use toolbox::Progress;
 
 use super::{Hello, Session, lock};
 use crate::bundle::Launch;
@@ -183,7 +183,7 @@ impl Booted {
 
     /// Adds what is known of the machine's end to a failure, if it has ended.
     pub(crate) fn explain(&mut self, failure: Failure) -> Failure {
-        if self.session.gone().is_none() || xtask::child::interrupted() {
+        if self.session.gone().is_none() || toolbox::child::interrupted() {
             return failure;
         }
         let how = self.process.how_it_ended();
@@ -229,7 +229,7 @@ impl Booted {
                 .unwrap_or_else(|cause| std::panic::resume_unwind(cause))
         })?;
         let end = allow(session);
-        while self.process.runs() && Instant::now() < end && !xtask::child::interrupted() {
+        while self.process.runs() && Instant::now() < end && !toolbox::child::interrupted() {
             thread::sleep(Duration::from_millis(10));
         }
         Ok(())

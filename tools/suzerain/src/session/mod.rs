@@ -295,7 +295,7 @@ impl Session {
     ) -> Result<(), Failure> {
         let mut over = 0;
         for (ipa, bytes) in contents.iter().flat_map(Contents::pieces) {
-            if xtask::child::interrupted() {
+            if toolbox::child::interrupted() {
                 return Err(Failure::interrupted());
             }
             self.contents(realm, ipa, bytes)?;
@@ -485,7 +485,7 @@ impl Shared {
             if let Some(found) = ready(&mut state) {
                 return Ok(found);
             }
-            if xtask::child::interrupted() {
+            if toolbox::child::interrupted() {
                 return Err(Failure::interrupted());
             }
             if let Some(why) = &state.gone {

@@ -1,8 +1,8 @@
 //! How long calls take on the in-process machine.
 
 use serde_json::{Value, json};
-use xtask::workspace::Workspace;
-use xtask::{Error, Progress, child, progress::Lines};
+use toolbox::workspace::Workspace;
+use toolbox::{Error, Progress, child, progress::Lines};
 
 use super::budgets::{CALL_BUDGETS, CallBudget};
 use crate::verify::host::cargo;

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use cca_abi::{rmi, rsi};
 use serde_json::{Value, json};
-use xtask::firmware::FLASH_SIZE;
-use xtask::images::{self, BENCH, FIRMWARE, Image, REALM_MONITOR, ROOT_MONITOR};
-use xtask::progress::Lines;
-use xtask::qemu;
-use xtask::workspace::Workspace;
-use xtask::{Error, Progress, child, setup};
+use toolbox::firmware::FLASH_SIZE;
+use toolbox::images::{self, FIRMWARE, Image, REALM_MONITOR, ROOT_MONITOR};
+use toolbox::progress::Lines;
+use toolbox::qemu;
+use toolbox::workspace::Workspace;
+use toolbox::{Error, Progress, child, setup};
 
+use crate::images::BENCH;
 use budgets::{BUDGETS, STRETCH, is_stretch};
 
 /// A run takes some seconds; this is for a busy computer.

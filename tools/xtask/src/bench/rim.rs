@@ -5,7 +5,7 @@ use cca_abi::GRANULE_SIZE;
 use cca_abi::measurement::{Measurement, data_descriptor, rec_descriptor, ripas_descriptor};
 use cca_abi::rmi::params::{realm_offset, rec_offset};
 use sha2::{Digest, Sha256, Sha512};
-use xtask::Error;
+use toolbox::Error;
 
 /// As the benchmark has it.
 const BASE: u64 = 0x4000_0000;

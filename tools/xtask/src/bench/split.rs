@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use xtask::{Error, child};
+use toolbox::{Error, child};
 
 /// Where EL3 executes: the secure RAM that the root monitor copies itself to.
 const ROOT_MONITOR: std::ops::Range<u64> = 0x0E00_0000..0x0F00_0000;

@@ -11,8 +11,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use xtask::workspace::Workspace;
-use xtask::{Error, Progress, child, progress::Lines};
+use toolbox::workspace::Workspace;
+use toolbox::{Error, Progress, child, progress::Lines};
 
 use crate::screen::Screen;
 use crate::turn;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use xtask::images::{self, Image};
-use xtask::toolchain::Toolchain;
-use xtask::workspace::Workspace;
-use xtask::{Error, Progress};
+use toolbox::images::{self, Image};
+use toolbox::toolchain::Toolchain;
+use toolbox::workspace::Workspace;
+use toolbox::{Error, Progress};
 
 use super::inputs;
 use super::inventory::Row;

@@ -10,18 +10,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest, Sha256};
-use xtask::images::{self, Image};
-use xtask::workspace::Workspace;
-use xtask::{Error, child};
+use toolbox::images::{Image, REALM_MONITOR, ROOT_MONITOR};
+use toolbox::workspace::Workspace;
+use toolbox::{Error, child};
 
 use super::inventory::{Row, Test};
 use super::sequence::Sequence;
+use crate::images::{PAYLOAD, PUPPET, SCENARIO_RUNNER};
 use crate::verify;
 
 /// Booted beside the firmware, by scenarios and by the suite `firmware`.
-pub(super) const BESIDE: [Image; 3] = [images::PAYLOAD, images::PUPPET, images::SCENARIO_RUNNER];
+pub(super) const BESIDE: [Image; 3] = [PAYLOAD, PUPPET, SCENARIO_RUNNER];
 /// What a mutation of the firmware is built into.
-pub(super) const FIRMWARE: [Image; 2] = [images::ROOT_MONITOR, images::REALM_MONITOR];
+pub(super) const FIRMWARE: [Image; 2] = [ROOT_MONITOR, REALM_MONITOR];
 
 /// Digests of what tests depend on.
 #[derive(Debug)]
@@ -73,8 +74,8 @@ impl Inputs {
             .collect();
         Ok(Self {
             firmware: bytes(&FIRMWARE)?,
-            runner: bytes(&[images::PUPPET, images::SCENARIO_RUNNER])?,
-            payload: bytes(&[images::PAYLOAD])?,
+            runner: bytes(&[PUPPET, SCENARIO_RUNNER])?,
+            payload: bytes(&[PAYLOAD])?,
             packages: tested
                 .into_iter()
                 .map(package)

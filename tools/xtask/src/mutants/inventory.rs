@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use xtask::Error;
-use xtask::workspace::Workspace;
+use toolbox::Error;
+use toolbox::workspace::Workspace;
 
 /// What kind of line a mutation concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
-use xtask::progress::Lines;
-use xtask::toolchain::Toolchain;
-use xtask::workspace::Workspace;
-use xtask::{Error, Progress, child, setup};
+use toolbox::progress::Lines;
+use toolbox::toolchain::Toolchain;
+use toolbox::workspace::Workspace;
+use toolbox::{Error, Progress, child, setup};
 
 use crate::turn;
 use copy::Copy;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use xtask::Error;
-use xtask::workspace::Workspace;
+use toolbox::Error;
+use toolbox::workspace::Workspace;
 
 use super::inventory::Row;
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use xtask::qemu::Qemu;
-use xtask::toolchain::Toolchain;
-use xtask::{Error, child};
+use toolbox::qemu::Qemu;
+use toolbox::toolchain::Toolchain;
+use toolbox::{Error, child};
 
 use super::copy::Copy;
 use super::inputs::Inputs;

@@ -9,10 +9,12 @@ use std::path::Path;
 
 use object::{Object, ObjectSection, SectionKind};
 use serde::Deserialize;
-use xtask::Error;
-use xtask::images::{self, Image};
-use xtask::toolchain::Toolchain;
-use xtask::workspace::Workspace;
+use toolbox::Error;
+use toolbox::images::{self, Image};
+use toolbox::toolchain::Toolchain;
+use toolbox::workspace::Workspace;
+
+use crate::images::ALL;
 
 /// `verification/mutants/sequences.toml`.
 #[derive(Deserialize)]
@@ -80,7 +82,7 @@ pub(crate) fn check(
         .iter()
         .find(|one| one.name == name)
         .ok_or_else(|| format!("there is no sequence {name}"))?;
-    let image = images::ALL
+    let image = ALL
         .into_iter()
         .find(|image| image.name == sequence.image)
         .ok_or_else(|| format!("there is no image {}", sequence.image))?;

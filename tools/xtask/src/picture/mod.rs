@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use xtask::progress::{Lines, Progress};
-use xtask::workspace::Workspace;
-use xtask::{Error, child};
+use toolbox::progress::{Lines, Progress};
+use toolbox::workspace::Workspace;
+use toolbox::{Error, child};
 
 use record::{Act, Size};
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+use toolbox::Error;
 use vt100::{Parser, Screen};
-use xtask::Error;
 
 /// When so long nothing has been written, what is on the screen is whole.
 const QUIET: Duration = Duration::from_millis(60);
@@ -117,11 +117,11 @@ pub(super) fn record(
         if let Some((_, act)) = acts.next_if(|(second, _)| start.elapsed().as_secs() >= *second) {
             match act {
                 Act::Type(keys) => ours.write_all(keys.as_bytes()).map_err(io)?,
-                Act::Run(mut command) => drop(xtask::child::output(&mut command)?),
+                Act::Run(mut command) => drop(toolbox::child::output(&mut command)?),
             }
             last = Instant::now();
         }
-        if xtask::child::interrupted() || (acts.peek().is_none() && last.elapsed() > END) {
+        if toolbox::child::interrupted() || (acts.peek().is_none() && last.elapsed() > END) {
             // Whichever of the two it is, an error follows; a program that has ended need not be ended.
             let _ = child.kill();
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use realm_guest::siege::{Order, Way as Number};
 use serde::{Deserialize, Serialize};
-use xtask::{Error, child};
+use toolbox::{Error, child};
 
 use super::machine::{Look, Machine};
 use super::parts::Parts;

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use xtask::Error;
-use xtask::child::{self, Finished};
+use toolbox::Error;
+use toolbox::child::{self, Finished};
 
 use super::parts::Parts;
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use xtask::workspace::Workspace;
-use xtask::{Error, child};
+use toolbox::workspace::Workspace;
+use toolbox::{Error, child};
 
 use crate::turn;
 use assault::Outcome;

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use realm_guest::siege::{MARK, ORDER, Order};
 use sha2::{Digest, Sha256};
-use xtask::images::{self, FIRMWARE, HYPERVISOR, RELEASE, SIEGE_GUEST};
-use xtask::progress::Lines;
-use xtask::workspace::Workspace;
-use xtask::{Error, setup};
+use toolbox::images::{self, FIRMWARE, HYPERVISOR, RELEASE};
+use toolbox::progress::Lines;
+use toolbox::workspace::Workspace;
+use toolbox::{Error, setup};
 
+use crate::images::SIEGE_GUEST;
 use crate::verify::runs;
 
 /// The tool, the images, and the program of both realms.

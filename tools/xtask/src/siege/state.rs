@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use xtask::Error;
-use xtask::workspace::Workspace;
+use toolbox::Error;
+use toolbox::workspace::Workspace;
 
 use super::assault::Outcome;
 

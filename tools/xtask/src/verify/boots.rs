@@ -7,16 +7,17 @@ use std::process::Command;
 use std::time::Duration;
 
 use cca_abi::firmware;
-use xtask::firmware::FLASH_SIZE;
-use xtask::images::{FIRMWARE, PAYLOAD, SCENARIO_RUNNER, STRICT_FIRMWARE};
-use xtask::progress::Lines;
-use xtask::qemu::{self, Qemu};
-use xtask::toolchain::Toolchain;
-use xtask::workspace::Workspace;
-use xtask::{Error, child, setup};
+use toolbox::firmware::FLASH_SIZE;
+use toolbox::images::FIRMWARE;
+use toolbox::progress::Lines;
+use toolbox::qemu::{self, Qemu};
+use toolbox::toolchain::Toolchain;
+use toolbox::workspace::Workspace;
+use toolbox::{Error, child, setup};
 
 use super::{Case, Depth, Verdict, registers, reset, rest, stacks};
 use crate::bench;
+use crate::images::{PAYLOAD, SCENARIO_RUNNER, STRICT_FIRMWARE};
 
 /// A boot takes a second or two; this is for a busy computer.
 const LIMIT: Duration = Duration::from_secs(120);

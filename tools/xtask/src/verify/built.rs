@@ -3,14 +3,14 @@
 use std::fs;
 
 use cca_abi::firmware;
-use xtask::images::{self, FIRMWARE};
-use xtask::progress::Lines;
-use xtask::setup;
-use xtask::workspace::Workspace;
-use xtask::{Error, Progress};
+use toolbox::images::{FIRMWARE, REALM_MONITOR, ROOT_MONITOR};
+use toolbox::progress::Lines;
+use toolbox::setup;
+use toolbox::workspace::Workspace;
+use toolbox::{Error, Progress};
 
 use super::{Case, Depth};
-use crate::mutants;
+use crate::{images, mutants};
 
 /// Builds everything that the later suites boot, and looks at it.
 pub(crate) fn images(workspace: &Workspace, _depth: Depth) -> Vec<Case> {
@@ -70,8 +70,8 @@ fn firmware_table(workspace: &Workspace) -> Result<(), String> {
         fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
     };
     let flash = read(FIRMWARE)?;
-    let root_monitor = read(images::ROOT_MONITOR.file)?;
-    let realm_monitor = read(images::REALM_MONITOR.file)?;
+    let root_monitor = read(ROOT_MONITOR.file)?;
+    let realm_monitor = read(REALM_MONITOR.file)?;
     if !flash.starts_with(&root_monitor) {
         return Err("the flash does not start with the root monitor".to_owned());
     }

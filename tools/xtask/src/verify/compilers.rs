@@ -1,13 +1,13 @@
 //! The code for bare metal under the eyes of every compiler that builds it: lints, documentation, images.
 
-use xtask::Error;
-use xtask::images;
-use xtask::progress::Lines;
-use xtask::setup;
-use xtask::toolchain::Toolchain;
-use xtask::workspace::Workspace;
+use toolbox::Error;
+use toolbox::progress::Lines;
+use toolbox::setup;
+use toolbox::toolchain::Toolchain;
+use toolbox::workspace::Workspace;
 
 use super::{Case, Depth};
+use crate::images;
 
 /// Lints and documentation of `hardware` and all images, with the compiler that builds the images here.
 pub(super) fn lints(workspace: &Workspace, _depth: Depth) -> Vec<Case> {
@@ -34,7 +34,7 @@ pub(super) fn others(workspace: &Workspace, _depth: Depth) -> Vec<Case> {
     };
     let mut cases = Vec::new();
     for image in images::ALL {
-        let built = images::compile(workspace, &other, image, &Lines);
+        let built = toolbox::images::compile(workspace, &other, image, &Lines);
         cases.push(case(format!("{} with {other}", image.name), built));
     }
     cases.extend(looked_at(workspace, &other));

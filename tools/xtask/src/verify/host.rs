@@ -3,10 +3,11 @@
 use std::env;
 use std::process::Command;
 
-use xtask::workspace::Workspace;
-use xtask::{Error, child, layering, promises, unsafety};
+use toolbox::workspace::Workspace;
+use toolbox::{Error, child};
 
 use super::{Case, Depth};
+use crate::{layering, promises, unsafety};
 
 /// The arrows between members, and where unsafe code is.
 pub(crate) fn layering(workspace: &Workspace, _depth: Depth) -> Vec<Case> {

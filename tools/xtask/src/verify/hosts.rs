@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
-use xtask::child::{self, Finished};
-use xtask::images::{HYPERVISOR, PAYLOAD, REALM_MONITOR};
-use xtask::workspace::Workspace;
+use toolbox::child::{self, Finished};
+use toolbox::images::{HYPERVISOR, REALM_MONITOR};
+use toolbox::workspace::Workspace;
 
 use super::runs::program;
 use super::{Case, Depth};
+use crate::images::PAYLOAD;
 
 /// Gives a host up that the command itself does not end; the first call may have to download a kernel.
 const LIMIT: Duration = Duration::from_secs(400);

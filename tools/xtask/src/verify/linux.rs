@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use xtask::child::{self, Finished};
-use xtask::workspace::Workspace;
+use toolbox::child::{self, Finished};
+use toolbox::workspace::Workspace;
 
 use super::runs::program;
 use super::web::{self, Web};

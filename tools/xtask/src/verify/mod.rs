@@ -18,8 +18,8 @@ mod web;
 
 use std::time::{Duration, Instant};
 
-use xtask::workspace::Workspace;
-use xtask::{Error, child};
+use toolbox::workspace::Workspace;
+use toolbox::{Error, child};
 
 use self::suites::{SUITES, Suite};
 

@@ -7,12 +7,13 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use xtask::images::{self, Image, REALM_MONITOR, ROOT_MONITOR};
-use xtask::toolchain::Toolchain;
-use xtask::workspace::Workspace;
-use xtask::{Error, child, raw};
+use toolbox::images::{self, Image, REALM_MONITOR, ROOT_MONITOR};
+use toolbox::toolchain::Toolchain;
+use toolbox::workspace::Workspace;
+use toolbox::{Error, child};
 
 use super::debugger::Waiting;
+use super::stacks::symbol;
 
 /// A scenario in which the host fills its registers and a realm runs.
 pub(crate) const SCENARIO: &str =
@@ -176,7 +177,7 @@ pub(super) fn check(
         .map(|stop| {
             let path = images::elf_path(workspace, toolchain, stop.image);
             let elf = fs::read(&path).map_err(|error| Error::io("read", &path, &error))?;
-            raw::symbol(&elf, |name| name.contains(stop.function))
+            symbol(&elf, |name| name.contains(stop.function))
         })
         .collect::<Result<Vec<_>, Error>>()
         .map_err(|error| error.to_string())?;

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use xtask::{Error, child};
+use toolbox::{Error, child};
 
 use super::Case;
 use super::debugger::Waiting;

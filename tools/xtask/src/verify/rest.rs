@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use xtask::qemu::listen;
+use toolbox::qemu::listen;
 
 /// How long the threads are watched.
 const WATCHED: Duration = Duration::from_secs(5);

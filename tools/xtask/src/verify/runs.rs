@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use cca_abi::firmware::{PlatformIdentity, SEED_SIZE};
 use realm_token::development;
 use serde_json::Value;
-use xtask::child::{self, Finished};
-use xtask::firmware;
-use xtask::images::{REALM_MONITOR, ROOT_MONITOR, STRICT_FIRMWARE};
-use xtask::workspace::Workspace;
+use toolbox::child::{self, Finished};
+use toolbox::firmware;
+use toolbox::images::{REALM_MONITOR, ROOT_MONITOR};
+use toolbox::workspace::Workspace;
 
 use super::host::cargo;
 use super::{Case, Depth};
+use crate::images::STRICT_FIRMWARE;
 
 /// After this a run of the command is given up, whatever it was told.
 const LIMIT: Duration = Duration::from_secs(200);

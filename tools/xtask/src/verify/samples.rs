@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use xtask::Error;
-use xtask::workspace::Workspace;
+use toolbox::Error;
+use toolbox::workspace::Workspace;
 
 use super::suites::seconds;
 use super::{Case, Depth};

@@ -9,10 +9,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{fs, thread};
 
-use xtask::images::{self, Image, REALM_MONITOR, ROOT_MONITOR};
-use xtask::progress::Lines;
-use xtask::workspace::Workspace;
-use xtask::{Error, child, raw, setup};
+use object::Endianness;
+use object::elf::{FileHeader64, SHT_SYMTAB};
+use object::read::elf::{FileHeader, Sym};
+use toolbox::images::{self, Image, REALM_MONITOR, ROOT_MONITOR};
+use toolbox::progress::Lines;
+use toolbox::workspace::Workspace;
+use toolbox::{Error, child, setup};
 
 use super::Case;
 use super::debugger::Waiting;
@@ -101,9 +104,41 @@ fn overflow(
 fn places(elf: &Path, monitor: &Monitor) -> Result<(u64, u64), Error> {
     let elf = fs::read(elf).map_err(|error| Error::io("read", elf, &error))?;
     Ok((
-        raw::symbol(&elf, |name| name.contains(monitor.function))?,
-        raw::symbol(&elf, |name| name == monitor.stacks)?,
+        symbol(&elf, |name| name.contains(monitor.function))?,
+        symbol(&elf, |name| name == monitor.stacks)?,
     ))
+}
+
+/// Address of the one symbol of `elf` whose name `is_it` accepts.
+///
+/// # Errors
+///
+/// When the file is not an ELF executable with symbols, or when no or several addresses have such a name.
+pub(super) fn symbol(elf: &[u8], is_it: impl Fn(&str) -> bool) -> Result<u64, Error> {
+    let bad = |error: object::Error| Error::new(format!("not an ELF executable: {error}"));
+    let header = FileHeader64::<Endianness>::parse(elf).map_err(bad)?;
+    let endian = header.endian().map_err(bad)?;
+    let sections = header.sections(endian, elf).map_err(bad)?;
+    let symbols = sections.symbols(endian, elf, SHT_SYMTAB).map_err(bad)?;
+    let mut addresses: Vec<u64> = symbols
+        .iter()
+        .filter(|symbol| {
+            let name = symbol.name(endian, symbols.strings());
+            name.ok()
+                .and_then(|name| std::str::from_utf8(name).ok())
+                .is_some_and(&is_it)
+        })
+        .map(|symbol| symbol.st_value(endian))
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    match addresses[..] {
+        [address] => Ok(address),
+        _ => Err(Error::new(format!(
+            "{} symbols have the name that is looked for",
+            addresses.len()
+        ))),
+    }
 }
 
 /// Whether a report is there, of an access to the guard page.

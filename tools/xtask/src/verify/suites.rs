@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use xtask::workspace::Workspace;
+use toolbox::workspace::Workspace;
 
 use super::{Case, Depth, boots, built, compilers, host, hosts, linux, runs, samples};
 

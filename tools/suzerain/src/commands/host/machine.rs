@@ -8,11 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cca_abi::firmware::{PAYLOAD_BASE, RMM_BASE, SHARED_BUFFER};
-use xtask::firmware::{self, FLASH_SIZE};
-use xtask::images::{FIRMWARE, REALM_MONITOR, ROOT_MONITOR};
-use xtask::qemu::{Qemu, listen};
-use xtask::workspace::Workspace;
-use xtask::{Error, Progress, child, images, setup};
+use toolbox::firmware::{self, FLASH_SIZE};
+use toolbox::images::{FIRMWARE, REALM_MONITOR, ROOT_MONITOR};
+use toolbox::qemu::{Qemu, listen};
+use toolbox::workspace::Workspace;
+use toolbox::{Error, Progress, child, images, setup};
 
 use super::payload::{self, Content, Payload};
 use super::{Host, tree};
@@ -103,13 +103,13 @@ impl Parts {
 
     fn command(&self, options: &Host, payload: &Payload, serial: &str) -> Command {
         let (cpus, memory) = (options.cpus, options.memory);
-        let mut command = xtask::qemu::machine_at(&self.qemu, cpus, memory, serial);
-        xtask::qemu::flash(&mut command, &self.flash);
-        xtask::qemu::load(&mut command, &payload.file, PAYLOAD_BASE);
+        let mut command = toolbox::qemu::machine_at(&self.qemu, cpus, memory, serial);
+        toolbox::qemu::flash(&mut command, &self.flash);
+        toolbox::qemu::load(&mut command, &payload.file, PAYLOAD_BASE);
         let linux = payload.linux.as_ref();
         let initrd = linux.and_then(|linux| linux.initrd.as_ref());
         if let (Some(initrd), Some(file)) = (initrd, &self.initrd) {
-            xtask::qemu::load(&mut command, file, initrd.place.start);
+            toolbox::qemu::load(&mut command, file, initrd.place.start);
         }
         if let Some(tree) = &self.tree {
             command.arg("-dtb").arg(tree);
@@ -149,8 +149,8 @@ fn machines_tree(
     folder: &Path,
 ) -> Result<Vec<u8>, Error> {
     let file = folder.join("machine");
-    let mut command = xtask::qemu::machine(qemu, options.cpus, options.memory);
-    xtask::qemu::flash(&mut command, flash);
+    let mut command = toolbox::qemu::machine(qemu, options.cpus, options.memory);
+    toolbox::qemu::flash(&mut command, flash);
     let escaped = file.to_string_lossy().replace(',', ",,");
     command.args(&options.qemu);
     command.args(["-machine", &format!("dumpdtb={escaped}")]);

@@ -1,6 +1,6 @@
 //! Options for QEMU that give the machine a device which reads and writes memory by itself.
 
-use xtask::qemu::WITHOUT_LPIS;
+use toolbox::qemu::WITHOUT_LPIS;
 
 /// Devices that only put something into memory before the machine starts.
 const LOADERS: [&str; 2] = ["loader", "guest-loader"];

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
-use xtask::Error;
+use toolbox::Error;
 
 /// What is left free in the tree, for the firmware to say more.
 const ROOM: usize = 16 << 10;

@@ -13,7 +13,7 @@ pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A Debian release that setup knows how to bring packages to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Release {
+pub(crate) enum Release {
     /// Debian 12: QEMU from its backports, the bare-metal compiler from its security suite.
     Bookworm,
     /// Debian 13 or newer: QEMU from the release itself.
@@ -22,7 +22,7 @@ pub enum Release {
 
 impl Release {
     /// The release of this system, if it is one of those.
-    pub fn of_this_system() -> Option<Self> {
+    pub(crate) fn of_this_system() -> Option<Self> {
         Self::from_os_release(&fs::read_to_string("/etc/os-release").ok()?)
     }
 
@@ -84,7 +84,7 @@ impl Privilege {
 /// # Errors
 ///
 /// When this process may not install anything, or apt fails; the error says what to install by hand.
-pub fn install(
+pub(crate) fn install(
     folder: &Path,
     packages: &[&str],
     suite: Option<&str>,

@@ -52,7 +52,7 @@ pub fn run(
 ///
 /// When the program cannot be started, when it does not end within `limit`, or when [`interrupt`] was called; the
 /// child and everything that it started is killed then. An exit status that is not zero is not an error here.
-pub fn run_with_input(
+pub(crate) fn run_with_input(
     command: &mut Command,
     input: &str,
     limit: Option<Duration>,

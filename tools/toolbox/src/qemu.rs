@@ -10,9 +10,9 @@ use crate::Error;
 use crate::child;
 
 /// The program that emulates the machine.
-pub const PROGRAM: &str = "qemu-system-aarch64";
+const PROGRAM: &str = "qemu-system-aarch64";
 /// Names the emulator to use instead of the one on `PATH`.
-pub const OVERRIDE: &str = "SUZERAIN_QEMU";
+const OVERRIDE: &str = "SUZERAIN_QEMU";
 /// The type of the machine that every image of the project boots on. Later types have LPIs even without an ITS, and with them
 /// redistributors that read and write memory.
 pub const WITHOUT_LPIS: &str = "virt-6.1";
@@ -25,7 +25,7 @@ const OLD_TYPE: &str = "Machine type 'virt-6.1' is deprecated";
 /// Bytes of the emulator's standard error that are a line without an end in sight.
 pub const LONGEST_LINE: u64 = 64 << 10;
 /// Its processor, whose counter counts nanoseconds on every type of machine.
-pub const CPU: &str = "max,x-rme=on,cntfrq=1000000000";
+const CPU: &str = "max,x-rme=on,cntfrq=1000000000";
 /// What takes every device out of the machine that reads and writes memory by itself: the emulator checks no granule protection
 /// for those. No network card, no disk, and the firmware configuration device only by its registers.
 ///
@@ -132,7 +132,7 @@ pub fn find() -> Result<Qemu, Unusable> {
 /// # Errors
 ///
 /// One line that says what is wrong with it.
-pub fn probe(path: &Path) -> Result<Qemu, Error> {
+fn probe(path: &Path) -> Result<Qemu, Error> {
     let shown = path.display();
     let advice = format!("install QEMU 9.0 or newer, or name another one in {OVERRIDE}");
     let version = child::run(Command::new(path).arg("--version"), LIMIT, |_| {});

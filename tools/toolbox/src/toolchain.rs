@@ -10,9 +10,9 @@ use crate::child;
 
 /// The target of every image: AArch64 without floating point, since a world's own code must never touch the
 /// registers that belong to whom it serves.
-pub const TARGET: &str = "aarch64-unknown-none-softfloat";
+pub(crate) const TARGET: &str = "aarch64-unknown-none-softfloat";
 /// Set to `debian` to use Debian's compiler without looking at others.
-pub const OVERRIDE: &str = "SUZERAIN_TOOLCHAIN";
+pub(crate) const OVERRIDE: &str = "SUZERAIN_TOOLCHAIN";
 
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -134,7 +134,7 @@ impl fmt::Display for Toolchain {
 /// # Errors
 ///
 /// When there is no rustup, or it cannot download the target.
-pub fn add_target(on_line: impl FnMut(&str)) -> Result<(), Error> {
+pub(crate) fn add_target(on_line: impl FnMut(&str)) -> Result<(), Error> {
     let finished = child::run(
         Command::new("rustup").args(["target", "add", TARGET]),
         None,

@@ -1,20 +1,20 @@
 //! ELF executables as the raw bytes that a machine loads.
 
 use object::Endianness;
-use object::elf::{EM_AARCH64, FileHeader64, PT_LOAD, SHT_SYMTAB};
-use object::read::elf::{FileHeader, ProgramHeader, Sym};
+use object::elf::{EM_AARCH64, FileHeader64, PT_LOAD};
+use object::read::elf::{FileHeader, ProgramHeader};
 
 use crate::Error;
 
 /// The loadable content of an image.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Raw {
+pub(crate) struct Raw {
     /// Physical address of the first byte.
-    pub base: u64,
+    pub(crate) base: u64,
     /// The bytes from `base` on; gaps between segments are zero, memory without content (bss) is left out.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Offset of the entry point in `bytes`.
-    pub entry: u64,
+    pub(crate) entry: u64,
 }
 
 /// The largest image that is plausible: the firmware flash of the machine.
@@ -25,7 +25,7 @@ const LIMIT: u64 = 64 << 20;
 /// # Errors
 ///
 /// When the file is not an AArch64 ELF executable, has nothing to load, or its segments lie implausibly far apart.
-pub fn from_elf(elf: &[u8]) -> Result<Raw, Error> {
+pub(crate) fn from_elf(elf: &[u8]) -> Result<Raw, Error> {
     let bad = |what: &str| Error::new(format!("not an AArch64 ELF executable: {what}"));
     let header = FileHeader64::<Endianness>::parse(elf).map_err(|error| bad(&error.to_string()))?;
     let endian = header.endian().map_err(|error| bad(&error.to_string()))?;
@@ -73,38 +73,6 @@ pub fn from_elf(elf: &[u8]) -> Result<Raw, Error> {
     }
     let entry = entry.ok_or_else(|| bad("its entry point lies in no segment"))?;
     Ok(Raw { base, bytes, entry })
-}
-
-/// Address of the one symbol of `elf` whose name `is_it` accepts.
-///
-/// # Errors
-///
-/// When the file is not an ELF executable with symbols, or when no or several addresses have such a name.
-pub fn symbol(elf: &[u8], is_it: impl Fn(&str) -> bool) -> Result<u64, Error> {
-    let bad = |error: object::Error| Error::new(format!("not an ELF executable: {error}"));
-    let header = FileHeader64::<Endianness>::parse(elf).map_err(bad)?;
-    let endian = header.endian().map_err(bad)?;
-    let sections = header.sections(endian, elf).map_err(bad)?;
-    let symbols = sections.symbols(endian, elf, SHT_SYMTAB).map_err(bad)?;
-    let mut addresses: Vec<u64> = symbols
-        .iter()
-        .filter(|symbol| {
-            let name = symbol.name(endian, symbols.strings());
-            name.ok()
-                .and_then(|name| std::str::from_utf8(name).ok())
-                .is_some_and(&is_it)
-        })
-        .map(|symbol| symbol.st_value(endian))
-        .collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    match addresses[..] {
-        [address] => Ok(address),
-        _ => Err(Error::new(format!(
-            "{} symbols have the name that is looked for",
-            addresses.len()
-        ))),
-    }
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl Workspace {
         &self.target
     }
 
-    /// The five images of the project.
+    /// The images of the project.
     pub fn images(&self) -> PathBuf {
         self.target.join("images")
     }
