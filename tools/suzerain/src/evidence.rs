@@ -18,13 +18,13 @@ const NOT_JUDGED: [&str; 4] = [
 
 /// What a token is verified against. Nothing of it comes from whoever shows the token.
 #[derive(Debug)]
-pub(crate) struct Trust {
+pub struct Trust {
     /// Whose platform it must be.
-    pub(crate) identity: Identity,
+    pub identity: Identity,
     /// The challenge, if it is known.
-    pub(crate) challenge: Option<Vec<u8>>,
+    pub challenge: Option<Vec<u8>>,
     /// The realm initial measurement that the realm must have, if that is known.
-    pub(crate) rim: Option<Vec<u8>>,
+    pub rim: Option<Vec<u8>>,
 }
 
 /// What came of verifying.
@@ -41,7 +41,7 @@ enum Verdict {
 
 /// A token that was decoded and verified as far as that goes.
 #[derive(Debug, Serialize)]
-pub(crate) struct Checked {
+pub struct Checked {
     /// Whether all checks were taken and passed.
     verified: bool,
     /// `verified`, `incomplete` (some checks had nothing to compare with), or `refused`.
@@ -110,7 +110,7 @@ impl Checked {
     /// # Errors
     ///
     /// When it cannot be decoded; a check that fails is no error here.
-    pub(crate) fn new(token: &[u8], trust: &Trust) -> Result<Self, Failure> {
+    pub fn new(token: &[u8], trust: &Trust) -> Result<Self, Failure> {
         let evidence = Evidence::decode(token)
             .map_err(|error| Failure::refused(format!("the token cannot be decoded: {error}")))?;
         let identity = &trust.identity;
@@ -182,12 +182,12 @@ impl Checked {
     }
 
     /// One line of JSON.
-    pub(crate) fn json(&self) -> String {
+    pub fn json(&self) -> String {
         json_or_error(self)
     }
 
     /// The result and the claims that matter most, a few lines.
-    pub(crate) fn digest(&self) -> String {
+    pub fn digest(&self) -> String {
         let components: Vec<_> = self
             .platform
             .components
@@ -211,7 +211,7 @@ impl Checked {
     }
 
     /// Everything, for people.
-    pub(crate) fn table(&self) -> String {
+    pub fn table(&self) -> String {
         let mut text = String::from("platform token\n");
         let mut line = |name: &str, value: &str| {
             text += &format!("  {name:<24} {}\n", printable(value));

@@ -32,7 +32,7 @@ exit status of the command.";
 
 /// Why a run has no good end.
 #[derive(Debug, Clone)]
-pub(crate) struct Failure {
+pub struct Failure {
     code: u8,
     message: String,
     details: Option<String>,
@@ -49,7 +49,7 @@ impl Failure {
     }
 
     /// The machine ended, or the host in it did what it should not.
-    pub(crate) fn machine(message: impl Into<String>) -> Self {
+    pub fn machine(message: impl Into<String>) -> Self {
         Self {
             code: MACHINE,
             message: message.into(),
@@ -106,7 +106,7 @@ impl Failure {
     }
 
     /// The failure that a report tells of, if its outcome is one.
-    pub(crate) fn of_report(outcome: Outcome, error: Option<&str>) -> Option<Self> {
+    pub fn of_report(outcome: Outcome, error: Option<&str>) -> Option<Self> {
         let error = error.unwrap_or("no reason given");
         let (code, message) = match outcome {
             Outcome::Ok => return None,

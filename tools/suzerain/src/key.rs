@@ -13,7 +13,7 @@ use crate::{file, hex};
 
 /// Whose platform a token must be of.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// The platform's attestation key.
     pub(crate) key: PublicKey,
     /// Where that comes from.
@@ -51,7 +51,7 @@ impl Identity {
     /// # Errors
     ///
     /// When the seed is none.
-    pub(crate) fn development(seed: Option<&[u8]>) -> Result<Self, Failure> {
+    pub fn development(seed: Option<&[u8]>) -> Result<Self, Failure> {
         let seed: [u8; SEED_SIZE] = match seed {
             Some(seed) => seed.try_into().map_err(|_| {
                 let message = format!("--identity-seed has {} bytes, not {SEED_SIZE}", seed.len());

@@ -1,4 +1,4 @@
-//! `suzerain`: boots and runs Arm CCA realms. A library for its own program, and for who attacks it ([`heard`]).
+//! `suzerain`: boots and runs Arm CCA realms. A library for its own program, and for who looks for a way past its [`parts`].
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
@@ -12,7 +12,6 @@ mod evidence;
 mod failure;
 mod file;
 mod foreign;
-pub mod heard;
 mod hex;
 mod keeper;
 mod key;
@@ -33,6 +32,22 @@ mod table;
 mod terminal;
 mod view;
 mod watch;
+
+/// The parts that meet what a hypervisor, a realm or a token says, as commands use them.
+pub mod parts {
+    pub use crate::commands::inspect::tables as realm_tables;
+    pub use crate::commands::ps::tables as listing_tables;
+    pub use crate::commands::top::frame as top_frame;
+    pub use crate::evidence::{Checked, Trust};
+    pub use crate::failure::Failure;
+    pub use crate::foreign::{Filter, Mode, json_or_error};
+    pub use crate::hex::parse as parse_hex;
+    pub use crate::key::Identity;
+    pub use crate::network::{Doors, MOST_BYTES as MOST_NETWORK_BYTES, Mailbox, Peer};
+    pub use crate::session::{
+        Consoles, Disk, KEPT as KEPT_OF_CONSOLE, Listing, Patience, Session, Stopped,
+    };
+}
 
 use std::process::ExitCode;
 

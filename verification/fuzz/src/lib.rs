@@ -9,6 +9,7 @@ pub mod control;
 pub mod device_tree;
 pub mod formats;
 mod hand;
+mod heard;
 pub mod host;
 pub mod interrupts;
 pub mod manifest;

@@ -4,9 +4,9 @@ use realm_vmm::control::block::{Operation, Transfer};
 use realm_vmm::control::frame::{self, MAX_PAYLOAD};
 use realm_vmm::control::message::Event;
 use realm_vmm::control::{Kind, VERSION};
-use suzerain::heard::{self, Heard, WAITING};
 
 use crate::Hand;
+use crate::heard::{self, Heard, WAITING};
 
 /// Texts that a terminal would obey, that JSON escapes, or that are long.
 const TEXTS: [&str; 8] = [
@@ -41,7 +41,7 @@ pub fn run(data: &[u8]) {
         0..10_000 => &pieces[..],
         _ => &[1 << 16],
     };
-    look(&heard::hear(&said, pieces).expect("a file descriptor"));
+    look(&heard::hear(&said, pieces).expect("a file, and a file descriptor"));
 }
 
 fn say(hand: &mut Hand<'_>, said: &mut Vec<u8>) {

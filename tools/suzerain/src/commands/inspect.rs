@@ -84,7 +84,7 @@ fn address(text: &str) -> Result<u64, String> {
 }
 
 /// Everything, in lines of at most that many columns where that is possible.
-pub(crate) fn tables(details: &Details, columns: Option<usize>) -> String {
+pub fn tables(details: &Details, columns: Option<usize>) -> String {
     let status = &details.status;
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {

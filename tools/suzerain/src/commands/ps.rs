@@ -40,7 +40,7 @@ fn ps(options: &Ps, screen: &Screen) -> Result<(), Failure> {
 }
 
 /// The realms and the machine, in lines of at most that many columns.
-pub(crate) fn tables(listing: &Listing, columns: Option<usize>) -> String {
+pub fn tables(listing: &Listing, columns: Option<usize>) -> String {
     let heads = [
         "ID", "NAME", "STATE", "VCPUS", "MEMORY", "GRANULES", "AGE", "EXITS",
     ];

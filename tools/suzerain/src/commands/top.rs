@@ -68,7 +68,7 @@ fn once(client: &mut Client) -> Result<String, Failure> {
 }
 
 /// A frame of that, as text.
-pub(crate) fn frame(listing: Listing, details: Option<Details>) -> Result<String, Failure> {
+pub fn frame(listing: Listing, details: Option<Details>) -> Result<String, Failure> {
     let mut view = View::default();
     view.take(listing, details, Instant::now());
     let (columns, lines) = FRAME;

@@ -16,7 +16,8 @@ use std::io;
 
 use serde::Serialize;
 
-pub(crate) use self::printer::{Mode, Printer, reset, seen, set_changed};
+pub use self::printer::{Filter, Mode};
+pub(crate) use self::printer::{Printer, reset, set_changed};
 
 /// Text in one line, with everything escaped that a terminal would obey or that changes the order of what one reads: a realm, or
 /// a hostile host, must not get to drive the terminal of the person who watches, nor to make lines of its own.
@@ -77,7 +78,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, serde_json::Error> 
 }
 
 /// As [`json`], with an object that says so if that fails.
-pub(crate) fn json_or_error(value: &impl Serialize) -> String {
+pub fn json_or_error(value: &impl Serialize) -> String {
     json(value).unwrap_or_else(|error| {
         let error = printable(&error.to_string()).replace(['"', '\\'], "'");
         format!("{{\"outcome\":\"error\",\"verified\":false,\"error\":\"{error}\"}}")

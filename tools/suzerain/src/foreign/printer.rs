@@ -33,7 +33,7 @@ pub(crate) fn reset() {
 
 /// What a terminal gets to see of control characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// Lines: nothing but ends of lines and tabulators.
     Lines,
     /// A console at which a person sits, whose shell moves the cursor: also what concerns the screen alone. What makes a terminal
@@ -92,11 +92,6 @@ impl Printer {
     }
 }
 
-/// What a terminal gets to see of bytes that come at once.
-pub(crate) fn seen(mode: Mode, bytes: &[u8]) -> String {
-    Filter::new(mode).pass(bytes)
-}
-
 impl Drop for Printer {
     fn drop(&mut self) {
         if self.filter.as_ref().is_some_and(|filter| filter.used) {
@@ -111,7 +106,7 @@ impl Drop for Printer {
 
 /// Decides what of a stream of bytes reaches a terminal.
 #[derive(Debug)]
-struct Filter {
+pub struct Filter {
     mode: Mode,
     /// The beginning of a character in UTF-8.
     bytes: Vec<u8>,
@@ -124,7 +119,8 @@ struct Filter {
 }
 
 impl Filter {
-    fn new(mode: Mode) -> Self {
+    /// For the beginning of a stream.
+    pub fn new(mode: Mode) -> Self {
         Self {
             mode,
             bytes: Vec::new(),
@@ -134,7 +130,8 @@ impl Filter {
         }
     }
 
-    fn pass(&mut self, bytes: &[u8]) -> String {
+    /// What of these bytes it is.
+    pub fn pass(&mut self, bytes: &[u8]) -> String {
         self.bytes.extend_from_slice(bytes);
         let bytes = std::mem::take(&mut self.bytes);
         let mut shown = String::with_capacity(bytes.len());

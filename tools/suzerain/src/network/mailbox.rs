@@ -12,11 +12,11 @@ use super::frames::LONGEST;
 /// So many frames wait at most. What comes then is lost, as on any network.
 const MOST: usize = 512;
 /// The most bytes that wait.
-pub(crate) const MOST_BYTES: usize = MOST * LONGEST;
+pub const MOST_BYTES: usize = MOST * LONGEST;
 
 /// Frames of one realm, in the order in which they came.
 #[derive(Debug)]
-pub(crate) struct Mailbox {
+pub struct Mailbox {
     frames: Mutex<VecDeque<Vec<u8>>>,
     closed: AtomicBool,
     /// Frames that have come, those that were lost among them.
@@ -32,7 +32,7 @@ impl Mailbox {
     /// # Errors
     ///
     /// When the process has no file descriptors left.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         let (bell, sleeper) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         sleeper.set_nonblocking(true)?;
@@ -65,7 +65,7 @@ impl Mailbox {
     }
 
     /// Takes all frames.
-    pub(crate) fn take(&self) -> VecDeque<Vec<u8>> {
+    pub fn take(&self) -> VecDeque<Vec<u8>> {
         // Bytes before frames: whoever adds one after this rings again.
         let mut bytes = [0; 64];
         while (&self.sleeper)

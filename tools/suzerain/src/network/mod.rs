@@ -26,9 +26,11 @@ mod tests;
 
 use smoltcp::wire::{EthernetAddress, Ipv4Address};
 
-pub(crate) use self::mailbox::{MOST_BYTES, Mailbox};
-pub(crate) use self::peer::{Peer, start};
-pub(crate) use self::plan::{Doors, Plan, Publish, parse_port};
+pub use self::mailbox::{MOST_BYTES, Mailbox};
+pub use self::peer::Peer;
+pub(crate) use self::peer::start;
+pub use self::plan::Doors;
+pub(crate) use self::plan::{Plan, Publish, parse_port};
 
 /// The realm's address.
 pub(crate) const REALM: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);

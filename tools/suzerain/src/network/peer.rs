@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_millis(100);
 const PORTS: u16 = 49152;
 
 /// This side of a realm's network.
-pub(crate) struct Peer {
+pub struct Peer {
     stack: Stack,
     doors: Doors,
     flows: Vec<Flow>,
@@ -39,7 +39,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(doors: Doors) -> Self {
+    /// The station behind these doors, without a connection.
+    pub fn new(doors: Doors) -> Self {
         let place = Place {
             hardware: GATEWAY_HARDWARE,
             address: GATEWAY,
@@ -55,31 +56,27 @@ impl Peer {
 
     /// Serves the network until its mailbox is closed, or `send`, which sends a frame to the realm, returns false.
     fn run(mut self, mailbox: &Mailbox, mut send: impl FnMut(&[u8]) -> bool) {
-        while !mailbox.is_closed() {
-            for frame in mailbox.take() {
-                self.receive(frame);
-                if !self.stack.flush(&mut send) {
-                    return;
-                }
-            }
-            self.serve();
-            if !self.stack.flush(&mut send) {
-                return;
-            }
-            self.reap();
-            if !self.wait(mailbox) {
-                return;
-            }
-        }
+        while !mailbox.is_closed() && self.turn(mailbox.take(), &mut send) && self.wait(mailbox) {}
     }
 
-    /// Does all that a frame of the realm asks for, and sends the answers nowhere.
-    pub(crate) fn hear(&mut self, frame: Vec<u8>) {
-        self.receive(frame);
-        self.stack.flush(&mut |_| true);
+    /// Does all that these frames of the realm ask for, and that there is to do besides. False once `send` is.
+    pub fn turn(
+        &mut self,
+        frames: impl IntoIterator<Item = Vec<u8>>,
+        send: &mut impl FnMut(&[u8]) -> bool,
+    ) -> bool {
+        for frame in frames {
+            self.receive(frame);
+            if !self.stack.flush(send) {
+                return false;
+            }
+        }
         self.serve();
-        self.stack.flush(&mut |_| true);
+        if !self.stack.flush(send) {
+            return false;
+        }
         self.reap();
+        true
     }
 
     /// Takes a frame of the realm.

@@ -27,7 +27,7 @@ pub(crate) struct Plan {
 
 /// A plan whose listening ports are taken.
 #[derive(Debug, Default)]
-pub(crate) struct Doors {
+pub struct Doors {
     /// Each with the realm's port.
     pub(super) listeners: Vec<(TcpListener, u16)>,
     /// Ports of the host's loopback that the realm may connect to.

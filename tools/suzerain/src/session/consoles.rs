@@ -8,14 +8,14 @@ use super::lock;
 use crate::foreign::printable;
 
 /// Bytes that are kept of each console; the oldest go first.
-pub(crate) const KEPT: usize = 1 << 20;
+pub const KEPT: usize = 1 << 20;
 
 /// Takes bytes of a console as they come. It may block: then the host, and in the end the realm, waits.
 pub(crate) type Sink = Box<dyn FnMut(&[u8]) + Send>;
 
 /// The consoles of all realms, by realm and stream.
 #[derive(Default)]
-pub(crate) struct Consoles {
+pub struct Consoles {
     kept: Mutex<Kept>,
     changed: Condvar,
     // Apart from what is kept: a sink that blocks does not keep others from reading.
@@ -126,14 +126,14 @@ impl Consoles {
     }
 
     /// All that is kept of a console.
-    pub(crate) fn all(&self, realm: u32, stream: u8) -> Vec<u8> {
+    pub fn all(&self, realm: u32, stream: u8) -> Vec<u8> {
         let kept = lock(&self.kept);
         let console = kept.consoles.get(&(realm, stream));
         console.map_or_else(Vec::new, |console| console.bytes.iter().copied().collect())
     }
 
     /// The last lines of a console that have something in them, for people.
-    pub(crate) fn tail(&self, realm: u32, stream: u8, lines: usize) -> Vec<String> {
+    pub fn tail(&self, realm: u32, stream: u8, lines: usize) -> Vec<String> {
         let bytes = self.all(realm, stream);
         let text = String::from_utf8_lossy(&bytes);
         let mut last: Vec<_> = text

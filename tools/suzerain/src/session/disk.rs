@@ -19,7 +19,7 @@ const MOST: u32 = (MAX_PAYLOAD - 12) as u32;
 
 /// A file that is a realm's disk. While it is open, no other realm of the tool has it.
 #[derive(Debug)]
-pub(crate) struct Disk {
+pub struct Disk {
     file: File,
     sectors: u64,
     read_only: bool,
@@ -31,7 +31,7 @@ impl Disk {
     /// # Errors
     ///
     /// When it cannot be read, has not a sector, or is another realm's disk.
-    pub(crate) fn open(path: &Path, read_only: bool) -> Result<Self, Failure> {
+    pub fn open(path: &Path, read_only: bool) -> Result<Self, Failure> {
         let shown = path.display();
         let bad = |why: String| Failure::input(format!("the disk {shown} {why}"));
         let mut options = File::options();
@@ -82,15 +82,6 @@ impl Disk {
             sectors,
             read_only,
         })
-    }
-
-    /// A file of so many bytes that nobody else has.
-    pub(super) fn of(file: File, bytes: u64) -> Self {
-        Self {
-            file,
-            sectors: bytes / SECTOR as u64,
-            read_only: false,
-        }
     }
 
     /// Its size in sectors of 512 bytes.

@@ -18,7 +18,6 @@ mod listen;
 #[cfg(test)]
 mod mad;
 mod networks;
-pub(crate) mod quiet;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
@@ -29,21 +28,21 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use realm_vmm::control::message::{Answer, Call, Device, HeapUse, Request, Spec, Status};
 use realm_vmm::control::{Kind, frame, message};
 use realm_vmm::report::{GranuleReport, Outcome, Report};
 
-pub(crate) use self::consoles::{Consoles, Sink};
-pub(crate) use self::disk::Disk;
+pub(crate) use self::consoles::Sink;
+pub use self::consoles::{Consoles, KEPT};
+pub use self::disk::Disk;
 use self::disk::Disks;
 use self::networks::Networks;
-pub(crate) use self::quiet::Quiet;
 use crate::blueprint::Contents;
 use crate::failure::Failure;
-use crate::network::{self, Doors};
+use crate::network::{self, Doors, Mailbox};
 
 /// Bytes of a realm's memory in a frame.
 pub(crate) const PIECE: usize = 64 << 10;
@@ -54,7 +53,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How long a host may take for its answers before nobody waits for them any more.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub struct Patience {
     /// What it does at once, between other work.
     pub(crate) quick: Duration,
     /// What takes as long as the realm has memory: activating one, taking one apart.
@@ -63,7 +62,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     /// Enough for a slow machine that is busy.
-    pub(crate) const USUAL: Self = Self {
+    pub const USUAL: Self = Self {
         quick: Duration::from_secs(120),
         long: Duration::from_secs(3600),
     };
@@ -89,27 +88,27 @@ pub(crate) struct Hello {
 
 /// How a realm stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stopped {
+pub struct Stopped {
     /// How.
-    pub(crate) outcome: Outcome,
+    pub outcome: Outcome,
     /// Why, if badly.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
 }
 
 /// All realms of a machine.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Listing {
+pub struct Listing {
     /// In order of their numbers.
-    pub(crate) realms: Vec<Status>,
+    pub realms: Vec<Status>,
     /// The host's account, over all realms that there are and were.
-    pub(crate) granules: GranuleReport,
+    pub granules: GranuleReport,
     /// Physical PEs that run vCPUs.
-    pub(crate) pes: u32,
+    pub pes: u32,
     /// Bytes of memory that no realm has.
-    pub(crate) free: u64,
+    pub free: u64,
     /// The hypervisor's heap, if it has one of its own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(crate) heap: Option<HeapUse>,
+    pub heap: Option<HeapUse>,
 }
 
 impl Listing {
@@ -118,7 +117,7 @@ impl Listing {
     /// # Errors
     ///
     /// When it is another one.
-    pub(crate) fn of(answer: Answer) -> Result<Self, Failure> {
+    pub fn of(answer: Answer) -> Result<Self, Failure> {
         match answer {
             Answer::Realms {
                 realms,
@@ -140,7 +139,7 @@ impl Listing {
 
 /// The tool's end of a control channel.
 #[derive(Clone)]
-pub(crate) struct Session(Arc<Shared>);
+pub struct Session(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -181,12 +180,32 @@ impl Session {
         writer: impl Write + Send + 'static,
         patience: Patience,
     ) -> Self {
-        let shared = Arc::new(Shared::new(writer, patience));
-        let serving = shared.clone();
+        let session = Self::unheard(writer, patience);
+        let serving = session.clone();
         thread::spawn(move || serving.serve_disks());
-        let listening = shared.clone();
+        let listening = session.clone();
         thread::spawn(move || listening.listen(reader));
-        Self(shared)
+        session
+    }
+
+    /// A session for whose threads somebody else cares: one that [listens](Self::listen), one that [serves disks](Self::serve_disks).
+    pub fn unheard(writer: impl Write + Send + 'static, patience: Patience) -> Self {
+        Self(Arc::new(Shared::new(writer, patience)))
+    }
+
+    /// Reads the channel to its end.
+    pub fn listen(&self, reader: impl Read) {
+        self.0.listen(reader);
+    }
+
+    /// Serves requests of disks until the channel ends.
+    pub fn serve_disks(&self) {
+        self.0.serve_disks();
+    }
+
+    /// Bytes that are kept of what the host says, or wait for somebody.
+    pub fn kept(&self) -> usize {
+        self.0.consoles.kept() + self.0.disks.waiting() + self.0.networks.waiting()
     }
 
     /// Waits for no answer after this; `why` is the line of the failure then.
@@ -205,7 +224,7 @@ impl Session {
     }
 
     /// Why the channel is of no use any more, if it is not.
-    pub(crate) fn gone(&self) -> Option<String> {
+    pub fn gone(&self) -> Option<String> {
         self.0.state().gone.clone()
     }
 
@@ -215,26 +234,47 @@ impl Session {
     ///
     /// When the host refuses, or is gone.
     pub(crate) fn call(&self, call: Call) -> Result<Answer, Failure> {
-        let id = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let patience = self.0.patience.of(&call);
+        let id = self.ask(call)?;
+        self.answer(id, patience)
+    }
+
+    /// Sends a request, and returns the number that its [answer](Self::answer) will have: 1 for the first.
+    ///
+    /// # Errors
+    ///
+    /// When the host is gone.
+    pub fn ask(&self, call: Call) -> Result<u64, Failure> {
+        let id = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let payload = serde_json::to_vec(&Request { id, call })
             .map_err(|error| Failure::machine(format!("cannot say it: {error}")))?;
         self.0.state().replies.insert(id, None);
-        let reply = self.0.send(Kind::Request, 0, 0, &payload).and_then(|()| {
-            let end = Instant::now() + patience;
-            self.0.wait(|state| {
-                if let Some(outcome) = state.replies.get_mut(&id)?.take() {
-                    return Some(Ok(outcome));
-                }
-                (Instant::now() >= end).then(|| {
-                    let seconds = patience.as_secs();
-                    let why = format!("the host has not answered within {seconds} s");
-                    Err(Failure::machine(why))
-                })
-            })?
+        let sent = self.0.send(Kind::Request, 0, 0, &payload);
+        if sent.is_err() {
+            self.0.state().replies.remove(&id);
+        }
+        sent.map(|()| id)
+    }
+
+    /// Waits so long for the answer to a request that was [asked](Self::ask).
+    ///
+    /// # Errors
+    ///
+    /// When the host refuses, does not answer in time, or is gone.
+    pub fn answer(&self, id: u64, patience: Duration) -> Result<Answer, Failure> {
+        let end = Instant::now() + patience;
+        let reply = self.0.wait(|state| {
+            if let Some(outcome) = state.replies.get_mut(&id)?.take() {
+                return Some(Ok(outcome));
+            }
+            (Instant::now() >= end).then(|| {
+                let seconds = patience.as_secs();
+                let why = format!("the host has not answered within {seconds} s");
+                Err(Failure::machine(why))
+            })
         });
         self.0.state().replies.remove(&id);
-        match reply? {
+        match reply?? {
             message::Outcome::Ok(answer) => Ok(answer),
             message::Outcome::Error(error) => Err(Failure::machine(error)),
         }
@@ -257,16 +297,25 @@ impl Session {
         let is_console = |device: &&Device| matches!(device, Device::Console);
         let consoles = 1 + spec.devices.iter().filter(is_console).count();
         match self.call(Call::Create { name, spec })? {
-            Answer::Created { realm } => match self.0.state().realms.entry(realm) {
-                Entry::Vacant(new) if realm != 0 => {
-                    new.insert(consoles);
-                    Ok(realm)
-                }
-                _ => Err(Failure::machine(format!(
-                    "the host gives a new realm the number {realm}, which is none or another realm's"
-                ))),
-            },
+            Answer::Created { realm } => self.made(realm, consoles).map(|()| realm),
             other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes note of a new realm that has so many consoles: what the host says of it counts from now on.
+    ///
+    /// # Errors
+    ///
+    /// When there is one with this number, or the number is none.
+    pub fn made(&self, realm: u32, consoles: usize) -> Result<(), Failure> {
+        match self.0.state().realms.entry(realm) {
+            Entry::Vacant(new) if realm != 0 => {
+                new.insert(consoles);
+                Ok(())
+            }
+            _ => Err(Failure::machine(format!(
+                "the host gives a new realm the number {realm}, which is none or another realm's"
+            ))),
         }
     }
 
@@ -393,12 +442,12 @@ impl Session {
     }
 
     /// Whether a realm has stopped, and how.
-    pub(crate) fn stopped(&self, realm: u32) -> Option<Stopped> {
+    pub fn stopped(&self, realm: u32) -> Option<Stopped> {
         self.0.state().stopped.get(&realm).cloned()
     }
 
     /// What realms print.
-    pub(crate) fn consoles(&self) -> &Consoles {
+    pub fn consoles(&self) -> &Consoles {
         &self.0.consoles
     }
 
@@ -414,7 +463,7 @@ impl Session {
     }
 
     /// Makes this file the realm's disk of that number. Before the realm starts.
-    pub(crate) fn add_disk(&self, realm: u32, stream: u8, disk: Disk) {
+    pub fn add_disk(&self, realm: u32, stream: u8, disk: Disk) {
         self.0.disks.add(realm, stream, disk);
     }
 
@@ -428,8 +477,13 @@ impl Session {
         let send = move |frame: &[u8]| shared.send(Kind::Network, realm, 0, frame).is_ok();
         let network = network::start(doors, send)
             .map_err(|error| Failure::machine(format!("no network for the realm: {error}")))?;
-        self.0.networks.add(realm, network.0, Some(network.1));
+        self.set_network(realm, network.0, Some(network.1));
         Ok(())
+    }
+
+    /// Has frames of the realm go into this mailbox, which the thread empties, or whoever else has it.
+    pub fn set_network(&self, realm: u32, mailbox: Arc<Mailbox>, thread: Option<JoinHandle<()>>) {
+        self.0.networks.add(realm, mailbox, thread);
     }
 
     /// Whether the realm has ever sent something to its network.

@@ -29,6 +29,12 @@ impl Networks {
         }
     }
 
+    /// Bytes of frames that wait.
+    pub(super) fn waiting(&self) -> usize {
+        let networks = lock(&self.0);
+        networks.values().map(|one| one.mailbox.waiting()).sum()
+    }
+
     /// Whether a realm has ever sent a frame.
     pub(super) fn is_used(&self, realm: u32) -> bool {
         let networks = lock(&self.0);
