@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::failure::{self, Failure};
 use crate::network::{self, Plan, Publish};
+use crate::prepare::Install;
 use crate::size;
 
 /// The most vCPUs of a realm. The architecture allows more; nobody emulates them in reasonable time.
@@ -268,6 +269,9 @@ pub(crate) struct Options {
     /// Raw payload for normal-world EL2 instead of Suzerain's hypervisor; it must report like that one
     #[arg(long, value_name = "FILE")]
     pub(crate) hypervisor: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) install: Install,
 }
 
 impl Options {

@@ -4,14 +4,34 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use toolbox::images;
 use toolbox::qemu::{self, Qemu};
 use toolbox::workspace::Workspace;
-use toolbox::{Progress, setup};
+use toolbox::{Consent, Progress, setup};
 
 use crate::bundle;
 use crate::failure::Failure;
 use crate::size;
+
+/// What may be done to this computer.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Install {
+    /// Installs what is missing at once; else, a person at a terminal has ten seconds to stop it
+    #[arg(long)]
+    yes: bool,
+
+    /// Installs nothing: what is missing is an error that says what to install
+    #[arg(long, conflicts_with = "yes")]
+    no_install: bool,
+}
+
+impl Install {
+    /// Holds for this process from now on.
+    pub(crate) fn choose(self) {
+        Consent::of_options(self.yes, self.no_install).choose();
+    }
+}
 
 /// What a machine is started with.
 #[derive(Debug)]
@@ -71,8 +91,13 @@ pub(crate) fn prepare(wanted: Wanted<'_>, progress: &dyn Progress) -> Result<Par
     if let Some(warning) = emulator.as_ref().and_then(Qemu::warning) {
         progress.note(&format!("warning: {warning}"));
     }
-    let toolchain = match &workspace {
-        Ok(workspace) if !complete => Some(setup::toolchain(workspace, progress)?),
+    // The scripted guest of the in-process machine is measured as the demo guest's bytes.
+    let all = match wanted.machine {
+        true => images::RELEASE.as_slice(),
+        false => &[images::DEMO_GUEST],
+    };
+    let builder = match &workspace {
+        Ok(workspace) if !complete => setup::builder(workspace, all, progress)?,
         _ => None,
     };
     let setup = started.elapsed();
@@ -85,15 +110,7 @@ pub(crate) fn prepare(wanted: Wanted<'_>, progress: &dyn Progress) -> Result<Par
     };
     if !complete {
         let workspace = workspace.as_ref().map_err(Clone::clone)?;
-        if let Some(toolchain) = &toolchain {
-            // The scripted guest of the in-process machine is measured as the demo guest's bytes.
-            let wanted = if wanted.machine {
-                images::RELEASE.as_slice()
-            } else {
-                &[images::DEMO_GUEST]
-            };
-            images::build(workspace, toolchain, wanted, progress)?;
-        }
+        images::bring(workspace, builder.as_ref(), all, progress)?;
     }
     let demo = match wanted.demo {
         true => read_image(&built(images::DEMO_GUEST.file), u64::MAX)?,

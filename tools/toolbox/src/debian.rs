@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::child;
+use crate::consent;
 use crate::{Error, Progress};
 
 /// The archive's signing keys, part of every Debian installation.
@@ -106,32 +107,75 @@ pub(crate) fn install(
         );
         return Err(Error::new(message).advise(by_hand));
     };
-    if let Privilege::Sudo = privilege {
-        // Asks for the password, if it must, before any output is captured.
-        let _ = Command::new("sudo").arg("-v").status();
-    }
-    progress.note(&format!(
-        "installing {} from Debian: {why}",
-        packages.join(", ")
-    ));
     let options = options(folder)?;
-    let step = |what: &str, arguments: &[&str]| {
+    let step = |what: &str, command: &mut Command, arguments: &[&str]| {
         progress.step(what);
-        let mut command = privilege.command("apt-get");
         command.args(&options).args(["-y", "-q"]).args(arguments);
-        let finished = child::run(&mut command, None, |line| progress.detail(line))?;
+        let finished = child::run(command, None, |line| progress.detail(line))?;
         if finished.status.success() {
-            return Ok(());
+            return Ok(finished.stdout);
         }
         Err(Error::new(format!("apt-get failed while {what}"))
             .advise(by_hand.clone())
             .with_details(finished.all))
     };
-    step("reading Debian's package lists", &["update"])?;
+    // To know what there is to install, nobody needs any rights: the lists are in a folder of ours.
+    let unprivileged = || {
+        let mut command = Command::new("apt-get");
+        command.env("LC_ALL", "C.UTF-8");
+        command
+    };
+    let reading = "reading Debian's package lists";
+    step(reading, &mut unprivileged(), &["update"])?;
+    let planning = "finding out what there is to install";
     let mut arguments = vec!["install", "--no-install-recommends"];
     arguments.extend(suite.iter().flat_map(|suite| ["-t", *suite]));
     arguments.extend(packages);
-    step("installing packages", &arguments)
+    let dry = [&["--print-uris"], &*arguments].concat();
+    let planned = step(planning, &mut unprivileged(), &dry)?;
+    let Some(what) = planned_changes(&planned) else {
+        return Err(Error::new("apt-get does not say what it would install")
+            .advise(by_hand)
+            .with_details(planned));
+    };
+    consent::announce(&what, why, &by_hand, progress)?;
+    if let Privilege::Sudo = privilege {
+        // Asks for the password, if it must, before any output is captured.
+        let _ = Command::new("sudo").arg("-v").status();
+    }
+    let mut command = privilege.command("apt-get");
+    step("installing packages", &mut command, &arguments).map(drop)
+}
+
+/// What `apt-get install --print-uris` would do, in words: how many packages, which, and how large they are.
+fn planned_changes(said: &str) -> Option<String> {
+    let listed = |head: &str| {
+        let lines = said.lines().skip_while(|line| *line != head).skip(1);
+        let lines = lines.take_while(|line| line.starts_with("  "));
+        lines.flat_map(str::split_whitespace).collect::<Vec<_>>()
+    };
+    let between = |start: &str, end: &str| {
+        let found = |line: &str| Some(line.strip_prefix(start)?.split_once(end)?.0.to_owned());
+        said.lines().find_map(found)
+    };
+    let mut names = listed("The following NEW packages will be installed:");
+    names.extend(listed("The following packages will be upgraded:"));
+    // Of what is here already, apt-get says how much is left: `0 B/5 MB`.
+    let download = between("Need to get ", " of archives")?;
+    let download = download.rsplit('/').next()?;
+    let disk = between("After this operation, ", " of additional disk space");
+    let disk = disk.map_or_else(String::new, |disk| format!(" and {disk} on disk"));
+    let removed = listed("The following packages will be REMOVED:");
+    let removed = match removed[..] {
+        [] => String::new(),
+        _ => format!("; REMOVING {}", removed.join(", ")),
+    };
+    let count = names.len();
+    let noun = if count == 1 { "package" } else { "packages" };
+    (count > 0).then(|| {
+        let names = names.join(", ");
+        format!("{count} {noun} of Debian ({names}), {download} to download{disk}{removed}")
+    })
 }
 
 /// Writes the sources file and returns the options that make apt use it, and nothing of the user's, for its lists.
@@ -220,6 +264,33 @@ mod tests {
         );
         assert_eq!(release("ID=debian\nVERSION_ID=\"11\"\n"), None);
         assert_eq!(release("ID=ubuntu\nVERSION_ID=\"24.04\"\n"), None);
+    }
+
+    /// As apt-get of Debian 12 says it.
+    const PLANNED: &str = "Reading package lists...\nSuggested packages:\n  filters cowsay-off\n\
+        The following NEW packages will be installed:\n  cowsay hello\n  libtext-charwidth-perl\n\
+        0 upgraded, 3 newly installed, 0 to remove and 163 not upgraded.\nNeed to get 83.9 kB of archives.\n\
+        After this operation, 420 kB of additional disk space will be used.\n\
+        'http://deb.debian.org/debian/pool/main/h/hello/hello_2.10-3_amd64.deb' hello_2.10-3_amd64.deb 53080 MD5Sum:d0\n";
+
+    #[test]
+    fn what_will_be_installed_is_said_with_names_number_and_size() {
+        assert_eq!(
+            planned_changes(PLANNED).as_deref(),
+            Some(
+                "3 packages of Debian (cowsay, hello, libtext-charwidth-perl), 83.9 kB to download and 420 kB on disk"
+            )
+        );
+        let other = PLANNED
+            .replace("get 83.9 kB of", "get 0 B/83.9 kB of")
+            .replace(
+                "0 upgraded",
+                "The following packages will be REMOVED:\n  ponysay*\n0 upgraded",
+            );
+        let other = planned_changes(&other).unwrap();
+        assert!(other.contains(" 83.9 kB to download"), "{other}");
+        assert!(other.ends_with("; REMOVING ponysay*"), "{other}");
+        assert_eq!(planned_changes("E: no such package"), None);
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub const HYPERVISOR: Image = Image {
 
 /// What a release has, in an order in which each finds what it embeds.
 pub const RELEASE: [Image; 4] = [DEMO_GUEST, ROOT_MONITOR, REALM_MONITOR, HYPERVISOR];
+/// The file of `target/images` that says whose compiler built what is there.
+const BUILT_BY: &str = "built-by";
 /// Root monitor and RMM, as flash 0 of the machine.
 pub const FIRMWARE: &str = "firmware.bin";
 
@@ -97,6 +99,39 @@ pub fn build(
         }
         write_if_changed(&folder.join(image.file), &raw.bytes)?;
     }
+    write_if_changed(&folder.join(BUILT_BY), toolchain.name().as_bytes())?;
+    pack(workspace, images)
+}
+
+/// Brings `images`, and the firmware flash if both of its parts are among them, into `target/images`: has `builder`
+/// ([`setup::builder`](crate::setup::builder)) build what has changed, or takes them as they are.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn bring(
+    workspace: &Workspace,
+    builder: Option<&Toolchain>,
+    images: &[Image],
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    match builder {
+        Some(toolchain) => build(workspace, toolchain, images, progress),
+        None => pack(workspace, images),
+    }
+}
+
+/// The name of the toolchain that built `images`, if all of them are there.
+pub(crate) fn built_by(workspace: &Workspace, images: &[Image]) -> Option<String> {
+    let folder = workspace.images();
+    let are_there = images.iter().all(|image| folder.join(image.file).is_file());
+    fs::read_to_string(folder.join(BUILT_BY))
+        .ok()
+        .filter(|_| are_there)
+}
+
+/// Puts the firmware together if both of its parts are among `images`.
+fn pack(workspace: &Workspace, images: &[Image]) -> Result<(), Error> {
     if images.contains(&ROOT_MONITOR) && images.contains(&REALM_MONITOR) {
         assemble(workspace, REALM_MONITOR, FIRMWARE)?;
     }

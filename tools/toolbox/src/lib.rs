@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod child;
+mod consent;
 pub mod debian;
 mod error;
 pub mod firmware;
@@ -17,5 +18,6 @@ pub mod setup;
 pub mod toolchain;
 pub mod workspace;
 
+pub use consent::Consent;
 pub use error::Error;
 pub use progress::Progress;

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::consent;
 use crate::debian::{self, Release};
+use crate::images::{self, Image};
 use crate::qemu::{self, Qemu, Unusable};
 use crate::toolchain::{self, TARGET, Toolchain};
 use crate::workspace::Workspace;
@@ -42,17 +44,15 @@ pub fn qemu(workspace: &Workspace, progress: &dyn Progress) -> Result<Qemu, Erro
 ///
 /// When there is none and none can be installed; the error says what to install by hand.
 pub fn toolchain(workspace: &Workspace, progress: &dyn Progress) -> Result<Toolchain, Error> {
-    let only_debian = std::env::var(toolchain::OVERRIDE).is_ok_and(|value| value == "debian");
-    let user = if only_debian { None } else { Toolchain::user() };
-    if let Some(found) = user.or_else(Toolchain::debian) {
+    if let Some(found) = here() {
         return Ok(found);
     }
+    let only_debian = is_debian_chosen();
     let by_hand = format!("run `rustup target add {TARGET}`");
     let mut why = Error::new(format!("no compiler for {TARGET} is here")).advise(&by_hand);
-    if !only_debian {
-        progress.note(&format!(
-            "adding the target {TARGET} to the Rust toolchain: the images are built for it"
-        ));
+    if !only_debian && toolchain::has_rustup() {
+        let what = format!("1 component of your Rust (the target {TARGET}), about 70 MB on disk");
+        consent::announce(&what, "the images are built for it", &by_hand, progress)?;
         progress.step("downloading the target with rustup");
         match toolchain::add_target(|line| progress.detail(line)) {
             Ok(()) => {
@@ -94,6 +94,77 @@ pub fn debian(workspace: &Workspace, progress: &dyn Progress) -> Result<Option<T
     Ok(Some(found))
 }
 
+/// The compiler that is to build `images`, as [`toolchain`] finds or installs it; `None` if they are there, and whoever built them is not:
+/// then they are what is used, and nothing is installed.
+///
+/// # Errors
+///
+/// As [`toolchain`].
+pub fn builder(
+    workspace: &Workspace,
+    images: &[Image],
+    progress: &dyn Progress,
+) -> Result<Option<Toolchain>, Error> {
+    let built_by = images::built_by(workspace, images);
+    let found = here();
+    if is_builder_away(built_by.as_deref(), found.as_ref(), is_debian_chosen()) {
+        progress.note("the compiler that built the images is not here: they are used as they are");
+        return Ok(None);
+    }
+    match found {
+        Some(found) => Ok(Some(found)),
+        None => toolchain(workspace, progress).map(Some),
+    }
+}
+
+/// Whether there are images, and none but another compiler than theirs. Who chooses a compiler gets it.
+fn is_builder_away(built_by: Option<&str>, found: Option<&Toolchain>, is_chosen: bool) -> bool {
+    built_by.is_some_and(|name| {
+        let may_build = |found: &Toolchain| is_chosen || found.name() == name;
+        !found.is_some_and(may_build)
+    })
+}
+
+/// The compiler that is complete on this computer.
+fn here() -> Option<Toolchain> {
+    let user = match is_debian_chosen() {
+        true => None,
+        false => Toolchain::user(),
+    };
+    user.or_else(Toolchain::debian)
+}
+
+fn is_debian_chosen() -> bool {
+    std::env::var(toolchain::OVERRIDE).is_ok_and(|value| value == "debian")
+}
+
 fn apt_folder(workspace: &Workspace) -> PathBuf {
-    workspace.target().join("apt")
+    workspace.target().join("debian")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_that_are_there_are_used_where_their_compiler_is_not() {
+        let debian = Toolchain::Debian {
+            linker: "/usr/bin/ld.lld-22".into(),
+        };
+        // Without a home, the user's own compiler is not found: nothing is built or installed in its place.
+        assert!(is_builder_away(Some("user"), None, false));
+        assert!(is_builder_away(Some("user"), Some(&debian), false));
+        // Nobody is asked to build what is there.
+        assert!(is_builder_away(Some("user"), None, true));
+        // Whoever built them does it again, and so does who is chosen.
+        assert!(!is_builder_away(
+            Some("user"),
+            Some(&Toolchain::User),
+            false
+        ));
+        assert!(!is_builder_away(Some("user"), Some(&debian), true));
+        // What is not there must be built.
+        assert!(!is_builder_away(None, None, false));
+        assert!(!is_builder_away(None, Some(&debian), false));
+    }
 }

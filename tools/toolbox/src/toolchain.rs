@@ -129,6 +129,11 @@ impl fmt::Display for Toolchain {
     }
 }
 
+/// Whether the user's toolchain is rustup's, and that is here.
+pub(crate) fn has_rustup() -> bool {
+    child::output(Command::new("rustup").arg("--version")).is_ok()
+}
+
 /// Adds the target to the user's toolchain with rustup.
 ///
 /// # Errors

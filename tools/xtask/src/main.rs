@@ -23,7 +23,7 @@ use clap::{Parser, Subcommand};
 use toolbox::images::{Image, REALM_MONITOR, RELEASE, ROOT_MONITOR};
 use toolbox::progress::{Lines, Progress};
 use toolbox::workspace::Workspace;
-use toolbox::{Error, child, setup};
+use toolbox::{Consent, Error, child, setup};
 
 use verify::Depth;
 
@@ -31,13 +31,19 @@ use verify::Depth;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
+    /// Installs what is missing at once; else, a person at a terminal has ten seconds to stop it.
+    #[arg(long, global = true)]
+    yes: bool,
+    /// Installs nothing: what is missing is an error that says what to install.
+    #[arg(long, global = true, conflicts_with = "yes")]
+    no_install: bool,
     #[command(subcommand)]
     task: Task,
 }
 
 #[derive(Subcommand)]
 enum Task {
-    /// Finds the emulator and the bare-metal compiler; installs what is missing and says what and why.
+    /// Finds the emulator and the bare-metal compiler; installs what is missing, and says before that what, how much and why.
     Setup,
     /// Builds the bootable images into target/images.
     Images {
@@ -88,6 +94,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    Consent::of_options(arguments.yes, arguments.no_install).choose();
     // What runs in a process group of its own does not hear Ctrl-C.
     if let Err(error) = ctrlc::set_handler(child::interrupt) {
         eprintln!("warning: what this starts goes on after Ctrl-C: {error}");

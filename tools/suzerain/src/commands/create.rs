@@ -10,7 +10,7 @@ use super::{Which, conclude, json};
 use crate::failure::{self, Failure};
 use crate::keeper::{Backing, DiskFile};
 use crate::options::RealmOptions;
-use crate::prepare::{self, Wanted};
+use crate::prepare::{self, Install, Wanted};
 use crate::random::CHALLENGE;
 use crate::screen::Screen;
 use crate::source;
@@ -47,6 +47,9 @@ pub(crate) struct Create {
     pub(crate) verbose: bool,
 
     #[command(flatten)]
+    pub(crate) install: Install,
+
+    #[command(flatten)]
     pub(crate) which: Which,
 }
 
@@ -77,6 +80,7 @@ fn create(options: &Create, screen: &Screen) -> Result<(), Failure> {
                 demo: true,
                 ..Wanted::default()
             };
+            options.install.choose();
             let demo = prepare::prepare(wanted, screen)?.demo;
             source::demo(&options.options, demo)?
         }

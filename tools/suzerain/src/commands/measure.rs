@@ -80,6 +80,7 @@ fn measure(arguments: Measure, screen: &Screen) -> Result<Option<Failure>, Failu
     let blueprint = match source::named(&options.realm, screen)? {
         Some(blueprint) => blueprint,
         None => {
+            options.install.choose();
             // Only the realm's image is needed, no machine.
             let wanted = Wanted {
                 demo: true,

@@ -131,6 +131,7 @@ pub(super) fn begin(
         firmware: options.firmware.as_deref(),
         hypervisor: options.hypervisor.as_deref(),
     };
+    options.install.choose();
     let mut parts = prepare::prepare(wanted, screen)?;
     durations.setup = Some(parts.setup);
     durations.images = Some(parts.images);

@@ -15,7 +15,7 @@ use super::{Which, conclude, json};
 use crate::failure::{self, Failure};
 use crate::keeper::{Client, Place};
 use crate::options::{self, Machine, PageSize};
-use crate::prepare::{self, Wanted};
+use crate::prepare::{self, Install, Wanted};
 use crate::screen::Screen;
 use crate::session::Hello;
 use crate::size;
@@ -57,6 +57,9 @@ pub(crate) struct Up {
     /// Shows what tools say, too
     #[arg(long, short)]
     pub(crate) verbose: bool,
+
+    #[command(flatten)]
+    pub(crate) install: Install,
 
     #[command(flatten)]
     pub(crate) which: Which,
@@ -101,6 +104,7 @@ fn boot(options: &Up, screen: &Screen) -> Result<(), Failure> {
         firmware: options.firmware.as_deref(),
         hypervisor: options.hypervisor.as_deref(),
     };
+    options.install.choose();
     let parts = prepare::prepare(wanted, screen)?;
     screen.step("booting");
     let io = |error| toolbox::Error::io("write", &place.log(), &error);

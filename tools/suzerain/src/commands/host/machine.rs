@@ -51,12 +51,12 @@ impl Parts {
         if let Some(warning) = qemu.warning() {
             screen.note(&format!("warning: {warning}"));
         }
-        let toolchain = setup::toolchain(&workspace, screen)?;
         let wanted = match rmm {
             Some(_) => [ROOT_MONITOR].as_slice(),
             None => &[ROOT_MONITOR, REALM_MONITOR],
         };
-        images::build(&workspace, &toolchain, wanted, screen)?;
+        let builder = setup::builder(&workspace, wanted, screen)?;
+        images::bring(&workspace, builder.as_ref(), wanted, screen)?;
         let files = Scratch::new()?;
         let write = |name: &str, content: &[u8]| {
             let path = files.path().join(name);

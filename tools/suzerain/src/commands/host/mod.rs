@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::failure::{self, Failure};
 use crate::foreign::json_or_error;
 use crate::options::MAX_CPUS;
+use crate::prepare::Install;
 use crate::screen::Screen;
 use crate::size;
 
@@ -61,6 +62,9 @@ pub(crate) struct Host {
     /// Shows how the emulator is started, too
     #[arg(long, short)]
     pub(crate) verbose: bool,
+
+    #[command(flatten)]
+    pub(crate) install: Install,
 
     /// Options for QEMU, after `--`: disks, networks, and whatever else the machine should have. There is a warning about devices
     /// that reach realms
@@ -128,6 +132,7 @@ struct Seconds {
 pub(crate) fn run(options: &Host) -> u8 {
     let started = Instant::now();
     let screen = Screen::new(options.json, options.verbose);
+    options.install.choose();
     let mut summary = Summary {
         outcome: "ok",
         error: None,
