@@ -36,7 +36,8 @@ pub struct Finished {
 ///
 /// # Errors
 ///
-/// As [`run_with_input`].
+/// When the program cannot be started, when it does not end within `limit`, or when [`interrupt`] was called; the
+/// child and everything that it started is killed then. An exit status that is not zero is not an error here.
 pub fn run(
     command: &mut Command,
     limit: Option<Duration>,
@@ -50,8 +51,7 @@ pub fn run(
 ///
 /// # Errors
 ///
-/// When the program cannot be started, when it does not end within `limit`, or when [`interrupt`] was called; the
-/// child and everything that it started is killed then. An exit status that is not zero is not an error here.
+/// As [`run`].
 pub(crate) fn run_with_input(
     command: &mut Command,
     input: &str,
@@ -78,7 +78,7 @@ pub(crate) fn run_with_input(
 ///
 /// # Errors
 ///
-/// As [`run_with_input`].
+/// As [`run`].
 pub fn converse(
     command: &mut Command,
     limit: Option<Duration>,
@@ -97,7 +97,7 @@ pub fn converse(
 ///
 /// # Errors
 ///
-/// As [`run_with_input`].
+/// As [`run`].
 pub fn watch(
     command: &mut Command,
     limit: Option<Duration>,

@@ -94,12 +94,12 @@ pub fn debian(workspace: &Workspace, progress: &dyn Progress) -> Result<Option<T
     Ok(Some(found))
 }
 
-/// The compiler that is to build `images`, as [`toolchain`] finds or installs it; `None` if they are there, and whoever built them is not:
+/// The compiler that is to build `images`, as [`toolchain()`] finds or installs it; `None` if they are there, and whoever built them is not:
 /// then they are what is used, and nothing is installed.
 ///
 /// # Errors
 ///
-/// As [`toolchain`].
+/// As [`toolchain()`].
 pub fn builder(
     workspace: &Workspace,
     images: &[Image],

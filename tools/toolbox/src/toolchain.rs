@@ -10,7 +10,7 @@ use crate::child;
 
 /// The target of every image: AArch64 without floating point, since a world's own code must never touch the
 /// registers that belong to whom it serves.
-pub(crate) const TARGET: &str = "aarch64-unknown-none-softfloat";
+pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 /// Set to `debian` to use Debian's compiler without looking at others.
 pub(crate) const OVERRIDE: &str = "SUZERAIN_TOOLCHAIN";
 

@@ -77,7 +77,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, serde_json::Error> 
     Ok(text)
 }
 
-/// As [`json`], with an object that says so if that fails.
+/// A value as one line of JSON in which nothing is left that a terminal obeys; an object that says so, if JSON cannot say it.
 pub fn json_or_error(value: &impl Serialize) -> String {
     json(value).unwrap_or_else(|error| {
         let error = printable(&error.to_string()).replace(['"', '\\'], "'");
