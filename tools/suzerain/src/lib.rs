@@ -16,6 +16,7 @@ mod hex;
 mod keeper;
 mod key;
 mod model;
+mod name;
 mod network;
 mod options;
 mod prepare;
@@ -49,17 +50,15 @@ pub mod parts {
     };
 }
 
+use std::env;
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::commands::Arguments;
 use crate::screen::Screen;
 
 /// Does what the command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = commands::parse(env::args_os()).unwrap_or_else(|error| error.exit());
     let handler = ctrlc::set_handler(|| {
         if toolbox::child::interrupted() {
             // The second request: whoever should have reacted to the first does not.

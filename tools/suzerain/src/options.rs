@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use crate::failure::{self, Failure};
+use crate::keeper::DiskFile;
+use crate::name;
 use crate::network::{self, Plan, Publish};
 use crate::prepare::Install;
 use crate::size;
@@ -30,7 +33,7 @@ const DEMO_MEMORY: u64 = 64 << 20;
 /// The usual memory of a realm with Linux.
 const LINUX_MEMORY: u64 = 512 << 20;
 
-/// Which machine the realm runs on.
+/// What kind of machine the realm runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Machine {
     /// The Realm Management Extension as QEMU emulates it: firmware, RMM and hypervisor are booted.
@@ -83,9 +86,22 @@ impl PageSize {
     }
 }
 
+/// How a realm is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Network {
+    /// Not at all.
+    None,
+    /// To 10.0.2.2 by TCP, at the ports that --publish and --host-port name; without them, to nobody.
+    Ports,
+}
+
 /// What a realm is made of.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct RealmOptions {
+    /// The realm's name: letters, digits, and any of -_. [default: one that is made up; with `run`: realm]
+    #[arg(long, value_name = "REALM")]
+    pub(crate) name: Option<String>,
+
     /// How many vCPUs the realm has, each with its REC (1 to 64)
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) vcpus: u64,
@@ -98,9 +114,9 @@ pub(crate) struct RealmOptions {
     #[arg(long, value_name = "BITS", default_value_t = 0)]
     pub(crate) sve: u32,
 
-    /// The realm's image (raw, loaded and entered at the start of its memory) instead of the demo guest
+    /// A raw guest (loaded and entered at the start of its memory) instead of the demo guest
     #[arg(long, value_name = "FILE", group = "guest", conflicts_with = "kernel")]
-    pub(crate) image: Option<PathBuf>,
+    pub(crate) raw: Option<PathBuf>,
 
     /// A Linux for the realm instead of the demo guest: an arm64 Image, or `debian` for Debian's kernel
     #[arg(long, value_name = "FILE|debian", group = "guest")]
@@ -119,21 +135,22 @@ pub(crate) struct RealmOptions {
     #[arg(long, value_name = "STR", requires = "kernel")]
     pub(crate) append: Option<String>,
 
-    /// A file that is Linux's disk /dev/vda; with `create`, also the disk of an image
-    #[arg(long, value_name = "FILE", requires = "guest")]
-    pub(crate) disk: Option<PathBuf>,
+    /// A file that is Linux's disk /dev/vda; `:ro` refuses to have it written. With `create`, also the disk of a raw guest
+    #[arg(
+        long,
+        value_name = "FILE[:ro]",
+        requires = "guest",
+        value_parser = OsStringValueParser::new().try_map(DiskFile::parse)
+    )]
+    pub(crate) disk: Option<DiskFile>,
 
-    /// Refuses to have the disk written
-    #[arg(long, requires = "disk")]
-    pub(crate) read_only: bool,
+    /// Linux's network; `ports` is eth0 with 10.0.2.15, and 10.0.2.2, which answers DHCP and ping. With `create`, also that of a raw
+    /// guest [default: none, or `ports` with --publish or --host-port]
+    #[arg(long, value_name = "KIND", value_enum, requires_if("ports", "guest"))]
+    pub(crate) network: Option<Network>,
 
-    /// Gives Linux a network: eth0 with 10.0.2.15, and 10.0.2.2, which answers DHCP and ping. Nothing else gets in or out. With
-    /// `create`, also an image
-    #[arg(long, requires = "guest")]
-    pub(crate) network: bool,
-
-    /// Takes connections at a port of this host, and passes them on to one of the realm [ADDRESS: 127.0.0.1 unless given; with a
-    /// network; may be repeated]
+    /// Takes connections at a port of this host, and passes them on to one of the realm [ADDRESS: 127.0.0.1 unless given; makes
+    /// the network `ports`; may be repeated]
     #[arg(
         long,
         value_name = "[ADDRESS:]PORT:REALMPORT",
@@ -142,7 +159,8 @@ pub(crate) struct RealmOptions {
     )]
     pub(crate) publish: Vec<Publish>,
 
-    /// Lets the realm connect to 10.0.2.2:PORT, which is 127.0.0.1:PORT of this host [with a network; may be repeated]
+    /// Lets the realm connect to 10.0.2.2:PORT, which is 127.0.0.1:PORT of this host [makes the network `ports`; may
+    /// be repeated]
     #[arg(
         long = "host-port",
         value_name = "PORT",
@@ -151,11 +169,11 @@ pub(crate) struct RealmOptions {
     )]
     pub(crate) host_ports: Vec<u16>,
 
-    /// So many virtio consoles for an image, besides the PL011 (with `create`) [default: 0]
+    /// So many virtio consoles for a raw guest, besides the PL011 (with `create`) [default: 0]
     #[arg(
         long,
         value_name = "N",
-        requires = "image",
+        requires = "raw",
         default_value_t = 0,
         hide_default_value = true
     )]
@@ -180,6 +198,9 @@ impl RealmOptions {
     ///
     /// One line that names the option and what it may be.
     pub(crate) fn check(&self) -> Result<(), Failure> {
+        if let Some(name) = &self.name {
+            name::check(name)?;
+        }
         if !(1..=MAX_VCPUS).contains(&self.vcpus) {
             return Err(Failure::input(format!(
                 "--vcpus is {}; a realm has 1 to {MAX_VCPUS}",
@@ -193,7 +214,7 @@ impl RealmOptions {
             )));
         }
         let memory = self.memory();
-        let demo = self.image.is_none() && self.kernel.is_none();
+        let demo = self.raw.is_none() && self.kernel.is_none();
         if demo && memory < machine::DEMO_MEMORY {
             let (memory, least) = (size::show(memory), size::show(machine::DEMO_MEMORY));
             return Err(Failure::input(format!(
@@ -205,12 +226,26 @@ impl RealmOptions {
                 "--exec needs --kernel debian: the command runs in the file system that the tool makes for that",
             ));
         }
+        if self.network == Some(Network::None) && self.has_ports() {
+            return Err(Failure::input(
+                "--network is none; --publish and --host-port need `--network ports`, which is what they make it without that option",
+            ));
+        }
         Ok(())
+    }
+
+    /// Its name on a machine of its own, where no other realm can have it.
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(name::USUAL)
+    }
+
+    fn has_ports(&self) -> bool {
+        !self.publish.is_empty() || !self.host_ports.is_empty()
     }
 
     /// The realm's network, if it is to have one.
     pub(crate) fn network(&self) -> Option<Plan> {
-        let wanted = self.network || !self.publish.is_empty() || !self.host_ports.is_empty();
+        let wanted = self.network == Some(Network::Ports) || self.has_ports();
         wanted.then(|| Plan {
             publish: self.publish.clone(),
             host_ports: self.host_ports.clone(),
@@ -229,8 +264,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) realm: RealmOptions,
 
-    /// What the realm runs on
-    #[arg(long, value_enum, default_value_t = Machine::Qemu)]
+    /// What kind of machine the realm runs on
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = Machine::Qemu)]
     pub(crate) machine: Machine,
 
     /// How many processors the machine has (1 to 8) [default: one per vCPU, at most 4]
@@ -289,7 +324,7 @@ impl Options {
             ));
         }
         let files = [
-            ("--image", &self.realm.image),
+            ("--raw", &self.realm.raw),
             ("--kernel", &self.realm.kernel),
             ("--firmware", &self.firmware),
             ("--hypervisor", &self.hypervisor),
@@ -305,9 +340,9 @@ impl Options {
         }
         let realm = &self.realm;
         let wants = realm.disk.is_some() || realm.network().is_some() || realm.consoles > 0;
-        if realm.image.is_some() && wants {
+        if realm.raw.is_some() && wants {
             return Err(Failure::input(
-                "--image has no disk, network or consoles with `run`; `suzerain create` gives it some",
+                "--raw has no disk, network or consoles with `run`; `suzerain create` gives it some",
             ));
         }
         let (page, memory) = (self.page_size.bytes(), self.realm.memory());
@@ -454,7 +489,9 @@ mod tests {
     fn a_realm_has_a_network_when_one_is_asked_for() {
         let linux = |arguments: &[&str]| options(&[&["--kernel", "debian"], arguments].concat());
         assert_eq!(linux(&[]).realm.network(), None);
-        let closed = linux(&["--network"]).realm.network();
+        assert_eq!(linux(&["--network", "none"]).realm.network(), None);
+        options(&["--network", "none"]).check().unwrap();
+        let closed = linux(&["--network", "ports"]).realm.network();
         assert_eq!(closed, Some(Plan::default()));
         let arguments = [
             "--publish",
@@ -468,7 +505,7 @@ mod tests {
         assert_eq!(open.publish, [Publish::parse("8080:80").unwrap()]);
         assert_eq!(open.host_ports, [1, 2]);
         for bad in [
-            ["--network", "--vcpus=1"],
+            ["--network", "ports"],
             ["--publish", "8080:80"],
             ["--host-port", "80"],
         ] {
@@ -497,13 +534,22 @@ mod tests {
             (&["--host-memory", "16G"], "--host-memory"),
             (&["--timeout", "0"], "--timeout"),
             (&["--sve", "100"], "--sve"),
+            (&["--name", "12"], "`12` is no name of a realm"),
             (&["--sve", "2176"], "--sve"),
-            (&["--machine", "model", "--image", "x"], "--image"),
+            (&["--machine", "model", "--raw", "x"], "--raw"),
             (&["--machine", "model", "--kernel", "debian"], "--kernel"),
             (&["--kernel", "Image", "--exec", "nproc"], "--exec"),
-            (&["--image", "x", "--network"], "--image"),
-            (&["--image", "x", "--disk", "y"], "--image"),
-            (&["--image", "x", "--consoles", "1"], "--image"),
+            (&["--raw", "x", "--network", "ports"], "--raw"),
+            (&["--raw", "x", "--disk", "y"], "--raw"),
+            (&["--raw", "x", "--consoles", "1"], "--raw"),
+            (
+                &["--kernel=x", "--network=none", "--publish=1:1"],
+                "--network",
+            ),
+            (
+                &["--kernel=x", "--network=none", "--host-port=1"],
+                "--network",
+            ),
         ] {
             let failure = options(arguments).check().unwrap_err();
             assert!(failure.to_string().starts_with(name), "{failure}");

@@ -1,4 +1,4 @@
-//! Where a realm comes from: the demo guest, an image, or a Linux.
+//! Where a realm comes from: the demo guest, a raw guest, or a Linux.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(crate) const STATUS: u8 = 3;
 /// which a few queues of virtio devices exhaust.
 const COMMAND_LINE: &str = "console=ttyAMA0 swiotlb=8192";
 
-/// The realm of the image or the kernel that the user names; `None` for the demo guest, which has to be built.
+/// The realm of the raw guest or the kernel that the user names; `None` for the demo guest, which has to be built.
 ///
 /// # Errors
 ///
@@ -37,7 +37,7 @@ pub(crate) fn named(
     options: &RealmOptions,
     progress: &dyn Progress,
 ) -> Result<Option<Blueprint>, Failure> {
-    if let Some(path) = &options.image {
+    if let Some(path) = &options.raw {
         let image = prepare::read_image(path, options.memory())?;
         let consoles = (0..options.consoles).map(|_| Device::Console).collect();
         let (devices, disks) = devices(options, consoles)?;
@@ -127,8 +127,8 @@ fn devices(
 ) -> Result<(Vec<Device>, Vec<Disk>), Failure> {
     let mut devices = consoles;
     let mut disks = Vec::new();
-    if let Some(path) = &options.disk {
-        let disk = Disk::open(path, options.read_only)?;
+    if let Some(file) = &options.disk {
+        let disk = Disk::open(&file.path, file.read_only)?;
         devices.push(Device::Disk {
             sectors: disk.sectors(),
             read_only: disk.read_only(),

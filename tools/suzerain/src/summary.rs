@@ -22,6 +22,8 @@ pub(crate) struct Summary {
     /// Why, if the outcome is not `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// The realm's name.
+    name: String,
     /// `qemu` or `model`.
     machine: &'static str,
     /// How many vCPUs were asked for.
@@ -133,6 +135,7 @@ impl Summary {
         Self {
             outcome: failure.map_or("ok", Failure::outcome).to_owned(),
             error: failure.map(ToString::to_string),
+            name: options.realm.name().to_owned(),
             machine: options.machine.name(),
             vcpus: options.realm.vcpus,
             memory: options.realm.memory(),

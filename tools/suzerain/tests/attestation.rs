@@ -154,7 +154,7 @@ cat "{folder}/output"
             &firmware,
             "--hypervisor",
             &hypervisor,
-            "--image",
+            "--raw",
             &image,
         ];
         let (launch, output) = (self.path("launch"), self.path("output"));
@@ -368,7 +368,7 @@ fn the_report_has_the_token_with_every_check_and_what_the_tool_itself_knows() {
     assert_eq!(attestation["realm"]["challenge"], object["challenge"]);
     assert_eq!(attestation["realm"]["initial_measurement"], object["rim"]);
     let image = bench.file("image", image());
-    let (code, out, err) = bench.suzerain(&["measure", "--image", &image, "--json"]);
+    let (code, out, err) = bench.suzerain(&["measure", "--raw", &image, "--json"]);
     assert_eq!(code, 0, "{err}");
     let measured: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(measured["rim"], object["rim"]);

@@ -78,7 +78,7 @@ impl Bench {
             ("--timeout", "60".to_owned()),
             ("--firmware", path("firmware")),
             ("--hypervisor", path("hypervisor")),
-            ("--image", path("image")),
+            ("--raw", path("image")),
         ];
         for (name, value) in defaults
             .iter()
@@ -163,9 +163,10 @@ fn a_good_run_shows_console_and_tables() {
 #[test]
 fn json_is_all_there_is_on_standard_output() {
     let bench = Bench::new(&format!("{PHASES}{}", report("ok", 9)));
-    let output = bench.run(&["--json"]);
+    let output = bench.run(&["--json", "--name", "web"]);
     let object = json(&output);
     assert_eq!(output.status.code(), Some(0));
+    assert_eq!(object["name"], "web");
     assert_eq!(
         (object["outcome"].as_str(), object["machine"].as_str()),
         (Some("ok"), Some("qemu"))
@@ -282,8 +283,8 @@ fn bad_input_is_one_line_that_says_what_to_do() {
     let missing = bench.path("nothing");
     let (missing, empty) = (missing.to_str().unwrap(), bench.path("empty"));
     for (arguments, why) in [
-        (["--image", missing], "exists"),
-        (["--image", empty.to_str().unwrap()], "empty"),
+        (["--raw", missing], "exists"),
+        (["--raw", empty.to_str().unwrap()], "empty"),
         (["--firmware", missing], "exists"),
         (["--hypervisor", empty.to_str().unwrap()], "empty"),
         (["--memory", "64G"], "at most"),
@@ -291,6 +292,7 @@ fn bad_input_is_one_line_that_says_what_to_do() {
         (["--vcpus", "0"], "1 to"),
         (["--vcpus", "100000"], "1 to"),
         (["--vcpus", "many"], "--vcpus"),
+        (["--name", "12"], "no name of a realm"),
         (["--cpus", "99"], "1 to 8"),
         (["--host-memory", "1T"], "not a size"),
         (["--page-size", "5k"], "16k"),

@@ -163,7 +163,7 @@ fn nothing_that_a_hypervisor_says_is_obeyed_or_makes_lines() {
         &["rm", "1"],
         &["rm", "1", "--json"],
         &["attest", "1"],
-        &["create", "realm", "--image", "/bin/sh"],
+        &["create", "--name", "realm", "--raw", "/bin/sh"],
         &["up"],
         &["down"],
     ] {
@@ -244,7 +244,7 @@ fn what_a_machine_says_of_a_run_is_not_obeyed() {
         &firmware,
         "--hypervisor",
         &hypervisor,
-        "--image",
+        "--raw",
         &image,
     ];
     for more in [

@@ -25,14 +25,18 @@ impl User {
         Self { folder }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_suzerain"))
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_suzerain"));
+        command
             .args(arguments)
             .env("XDG_RUNTIME_DIR", self.folder.path())
             .env_remove("SUZERAIN_MACHINE")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
     }
 
     /// A command that must succeed, and its standard output.
@@ -63,7 +67,7 @@ impl User {
     fn create(&self, name: &str) -> Value {
         let image = self.folder.path().join("image");
         let image = image.to_str().unwrap();
-        self.json(&["create", name, "--image", image, "--vcpus", "2"])
+        self.json(&["create", "--name", name, "--raw", image, "--vcpus", "2"])
     }
 
     /// What `ps` says of a realm, once it is `state`.
@@ -113,10 +117,10 @@ fn realms_live_in_a_machine_that_stays_up() {
     assert_eq!(one["rim"], two["rim"]);
     let image = user.folder.path().join("image");
     let image = image.to_str().unwrap();
-    let measured = user.json(&["measure", "--image", image, "--vcpus", "2"]);
+    let measured = user.json(&["measure", "--raw", image, "--vcpus", "2"]);
     assert_eq!(measured["rim"], one["rim"]);
     assert!(
-        user.bad(&["create", "one", "--image", image], 2)
+        user.bad(&["create", "--name", "one", "--raw", image], 2)
             .contains("already")
     );
     user.when("two", "active");
@@ -188,9 +192,9 @@ fn errors_say_what_to_do() {
             "{arguments:?}"
         );
     }
-    assert!(user.bad(&["up", "--name", "a/b"], 2).contains("letters"));
+    assert!(user.bad(&["up", "--on", "a/b"], 2).contains("letters"));
     assert!(user.bad(&["up", "--cpus", "9"], 2).contains("1 to 8"));
-    assert!(user.bad(&["create", "12"], 2).contains("digits"));
+    assert!(user.bad(&["create", "--name", "12"], 2).contains("digits"));
     user.good(&[&UP[..], &["1"]].concat());
     for arguments in [["start", "x"], ["inspect", "7"], ["rm", "x"]] {
         assert!(
@@ -201,6 +205,93 @@ fn errors_say_what_to_do() {
     user.create("idle");
     // Nothing to resume; the host says so.
     user.bad(&["resume", "idle"], 4);
+    user.good(&["down"]);
+}
+
+#[test]
+fn old_spellings_name_the_new_ones_and_do_nothing() {
+    let user = User::new();
+    let image = user.folder.path().join("image");
+    let image = image.to_str().unwrap();
+    for (arguments, new) in [
+        (["create", "web"].as_slice(), "--name web"),
+        (&["create", "--on", "x", "web"], "--name web"),
+        (&["create", "--name", "web", "--image", image], "--raw FILE"),
+        (
+            &["run", "--machine", "model", "--image", image],
+            "--raw FILE",
+        ),
+        (&["measure", &format!("--image={image}")], "--raw FILE"),
+        (
+            &["run", "--raw", image, "--disk", image, "--read-only"],
+            "--disk FILE:ro",
+        ),
+        (&["create", "--raw", image, "--network"], "--network ports"),
+        (&["run", "--network", "--kernel", image], "--network ports"),
+        (&["up", "--machine", "model", "--name", "x"], "--on MACHINE"),
+        (&["ps", "--name=x"], "--on MACHINE"),
+        (&["rm", "web", "--force", "--name", "x"], "--on MACHINE"),
+        (&["attest", "web", "--name", "x"], "--on MACHINE"),
+    ] {
+        let why = user.bad(arguments, 2);
+        assert!(why.contains(new), "{arguments:?}: {why}");
+        assert!(user.run(arguments).stdout.is_empty(), "{arguments:?}");
+    }
+    assert!(!user.folder.path().join("suzerain").exists());
+}
+
+#[test]
+fn a_realm_without_a_name_gets_one_and_a_machine_is_named_by_an_option_or_the_environment() {
+    let user = User::new();
+    let image = user.folder.path().join("image");
+    let image = image.to_str().unwrap();
+    user.good(&[&UP[..], &["1", "--on", "other"]].concat());
+    assert!(user.bad(&["ps"], 2).contains("suzerain up"));
+    let create = ["create", "--on", "other", "--vcpus", "1", "--raw", image];
+    let (one, two) = (user.json(&create), user.json(&create));
+    let name = one["name"].as_str().unwrap();
+    assert!(name.starts_with("realm-"), "{name}");
+    assert_ne!(one["name"], two["name"]);
+    user.good(&["rm", "--on", "other", name]);
+    let listing = user
+        .command(&["ps", "--json"])
+        .env("SUZERAIN_MACHINE", "other")
+        .output();
+    let listing: Value = serde_json::from_slice(&listing.unwrap().stdout).unwrap();
+    assert_eq!(listing["realms"].as_array().unwrap().len(), 1);
+    assert_eq!(listing["realms"][0]["name"], two["name"]);
+    user.good(&["down", "--on", "other"]);
+    assert!(
+        user.bad(&["down", "--on", "other"], 2)
+            .contains("suzerain up --on other")
+    );
+}
+
+#[test]
+fn a_disk_is_the_realms_to_write_unless_it_says_otherwise() {
+    let user = User::new();
+    let image = user.folder.path().join("image");
+    let image = image.to_str().unwrap();
+    let disk = user.folder.path().join("disk");
+    fs::write(&disk, [0; 512]).unwrap();
+    let disk = disk.to_str().unwrap();
+    let read_only = format!("{disk}:ro");
+    user.good(&[&UP[..], &["1"]].concat());
+    for (file, is_read_only) in [(&*read_only, true), (disk, false)] {
+        let create = [
+            "create",
+            "--name=with",
+            "--vcpus=1",
+            "--raw",
+            image,
+            "--disk",
+            file,
+        ];
+        user.json(&create);
+        let device = user.json(&["inspect", "with"])["spec"]["devices"][0].clone();
+        assert_eq!(device["read_only"], is_read_only, "{device}");
+        user.good(&["rm", "with"]);
+    }
     user.good(&["down"]);
 }
 
@@ -223,12 +314,22 @@ fn a_published_port_is_taken_as_long_as_its_realm_is_there() {
 
     user.good(&[&UP[..], &["1"]].concat());
 
-    let open = user.json(&[&["create", "open", "--publish", &publish], &realm[..]].concat());
+    let open = user.json(
+        &[
+            &["create", "--name=open", "--publish", &publish],
+            &realm[..],
+        ]
+        .concat(),
+    );
     TcpStream::connect(at).unwrap();
     let text = user.good(&["inspect", "open"]);
     assert!(text.contains("network 02:00:0a:00:02:0f"), "{text}");
     let why = user.bad(
-        &[&["create", "late", "--publish", &publish], &realm[..]].concat(),
+        &[
+            &["create", "--name=late", "--publish", &publish],
+            &realm[..],
+        ]
+        .concat(),
         2,
     );
     assert!(why.contains(&port) && why.contains("in use"), "{why}");
@@ -238,13 +339,17 @@ fn a_published_port_is_taken_as_long_as_its_realm_is_there() {
     drop(other);
     let publish = format!("{}:80", another.port());
     user.bad(
-        &[&["create", "open", "--publish", &publish], &realm[..]].concat(),
+        &[
+            &["create", "--name=open", "--publish", &publish],
+            &realm[..],
+        ]
+        .concat(),
         2,
     );
     TcpListener::bind(another).unwrap();
     // The network is a part of what is measured; which ports are open is not.
-    let closed = user.json(&[&["create", "closed", "--network"], &realm[..]].concat());
-    let without = user.json(&[&["create", "without"], &realm[..]].concat());
+    let closed = user.json(&[&["create", "--name=closed", "--network=ports"], &realm[..]].concat());
+    let without = user.json(&[&["create", "--name=without"], &realm[..]].concat());
     assert_eq!(open["rim"], closed["rim"]);
     assert_ne!(open["rim"], without["rim"]);
 

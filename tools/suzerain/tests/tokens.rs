@@ -338,7 +338,7 @@ fn a_realm_measures_what_was_said_before() {
         let report = machine.run_demo(&options, &Silent);
         assert_eq!(report.outcome, Outcome::Ok, "{:?}", report.error);
         let memory = memory.to_string();
-        let arguments = ["measure", "--image", &file, "--memory", &memory];
+        let arguments = ["measure", "--raw", &file, "--memory", &memory];
         let (code, out, err) = run(&arguments);
         assert_eq!(code, 0, "{err}");
         assert_eq!(out, format!("realm initial measurement {}\n", report.rim));
@@ -351,7 +351,7 @@ fn a_realm_measures_what_was_said_before() {
 fn steps_lead_to_the_measurement_and_a_difference_is_explained() {
     let folder = Folder::new();
     let image = folder.file("image", [7; 5000]);
-    let arguments = ["measure", "--image", &image, "--json", "--steps"];
+    let arguments = ["measure", "--raw", &image, "--json", "--steps"];
     let (code, out, err) = run(&arguments);
     assert_eq!(code, 0, "{err}");
     let object: Value = serde_json::from_str(&out).unwrap();
@@ -368,19 +368,19 @@ fn steps_lead_to_the_measurement_and_a_difference_is_explained() {
     );
     assert_eq!(steps[35]["rim"], object["rim"]);
 
-    let (_, larger, _) = run(&["measure", "--image", &image, "--memory", "128M", "--json"]);
+    let (_, larger, _) = run(&["measure", "--raw", &image, "--memory", "128M", "--json"]);
     let larger: Value = serde_json::from_str(&larger).unwrap();
     let larger = larger["rim"].as_str().unwrap();
-    let (code, _, err) = run(&["measure", "--image", &image, "--expect", larger]);
+    let (code, _, err) = run(&["measure", "--raw", &image, "--expect", larger]);
     assert_eq!(code, 6);
     assert!(
         err.contains("the realm has 128M of memory, not 64M"),
         "{err}"
     );
-    let (code, _, err) = run(&["measure", "--image", &image, "--expect", &"00".repeat(32)]);
+    let (code, _, err) = run(&["measure", "--raw", &image, "--expect", &"00".repeat(32)]);
     assert_eq!(code, 6);
     assert!(err.contains("probably the image"), "{err}");
-    let (code, text, _) = run(&["measure", "--image", &image, "--steps"]);
+    let (code, text, _) = run(&["measure", "--raw", &image, "--steps"]);
     assert_eq!(code, 0);
     assert!(
         text.contains("RAM 0x40000000 to 0x40200000, an entry of 2M"),

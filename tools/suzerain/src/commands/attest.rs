@@ -127,7 +127,7 @@ impl Token {
     fn find(arguments: &Attest) -> Result<Self, Failure> {
         let path = &arguments.file;
         let name = path.to_str().filter(|name| *name != "-" && !path.exists());
-        let place = Place::new(&arguments.which.name).ok();
+        let place = Place::new(&arguments.which.on).ok();
         let client = place.and_then(|place| Client::try_connect(&place));
         match (name, client) {
             (Some(name), Some(client)) => Self::of_realm(name, client),

@@ -13,15 +13,11 @@ use crate::options::RealmOptions;
 use crate::prepare::{self, Install, Wanted};
 use crate::random::CHALLENGE;
 use crate::screen::Screen;
-use crate::source;
+use crate::{name, source};
 
 #[derive(Args, Debug)]
 #[command(after_help = failure::HELP)]
 pub(crate) struct Create {
-    /// Its name: letters, digits, and any of -_.
-    #[arg(value_name = "REALM")]
-    pub(crate) realm: String,
-
     #[command(flatten)]
     pub(crate) options: RealmOptions,
 
@@ -69,9 +65,11 @@ pub(crate) fn run(options: &Create) -> u8 {
 }
 
 fn create(options: &Create, screen: &Screen) -> Result<(), Failure> {
-    let name = options.realm.as_str();
-    check(name)?;
     options.options.check()?;
+    let name = match &options.options.name {
+        Some(name) => name.clone(),
+        None => name::made_up()?,
+    };
     let mut client = options.which.connect()?;
     let blueprint = match source::named(&options.options, screen)? {
         Some(blueprint) => blueprint,
@@ -87,11 +85,11 @@ fn create(options: &Create, screen: &Screen) -> Result<(), Failure> {
     };
     let expected = blueprint.rim()?;
     let disks = match &options.options.disk {
-        Some(path) => {
+        Some(DiskFile { path, read_only }) => {
             let path = fs::canonicalize(path).map_err(|error| {
                 Failure::input(format!("cannot find the disk {}: {error}", path.display()))
             })?;
-            let read_only = options.options.read_only;
+            let read_only = *read_only;
             vec![DiskFile { path, read_only }]
         }
         None => Vec::new(),
@@ -110,7 +108,7 @@ fn create(options: &Create, screen: &Screen) -> Result<(), Failure> {
     drop(blueprint.disks);
     let backing = Backing { disks, network };
     let (realm, rim) = client.create(
-        name,
+        &name,
         (spec, expected.clone()),
         backing,
         &contents,
@@ -121,37 +119,10 @@ fn create(options: &Create, screen: &Screen) -> Result<(), Failure> {
     screen.out(&match options.json {
         true => json(&Created {
             realm,
-            name,
+            name: &name,
             rim: &rim,
         })?,
         false => format!("{realm}  {name}  {rim}"),
     });
     Ok(())
-}
-
-/// A name must not be taken for a number or an option.
-fn check(name: &str) -> Result<(), Failure> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let number = name.bytes().all(|byte| byte.is_ascii_digit());
-    if number || name.len() > 64 || name.starts_with('-') || !name.chars().all(fits) {
-        return Err(Failure::input(format!(
-            "`{name}` is no name of a realm; use up to 64 letters, digits and -_. and not digits alone"
-        )));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_no_number_and_no_option() {
-        for good in ["a", "web-1", "1a", "A.b_c"] {
-            check(good).unwrap();
-        }
-        for bad in ["", "12", "-x", "a b", "a\u{1b}", &"x".repeat(65)] {
-            assert!(check(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -25,8 +25,6 @@ use crate::summary::{Attested, Durations, Exec, Summary};
 use crate::terminal::{self, Raw, Typed};
 use crate::watch::Observed;
 
-/// The name of the realm on its machine.
-const NAME: &str = "linux";
 /// With `--json`, so much of each of a command's outputs is kept.
 const MOST: usize = 64 << 20;
 /// Lines of the kernel's log that explain an early end.
@@ -137,7 +135,7 @@ fn realm(
     screen.step("loading the realm");
     let limit = options.host_limit().map_or(0, |limit| limit.as_millis());
     let spec = blueprint.spec(u64::try_from(limit).unwrap_or(u64::MAX), [0; CHALLENGE]);
-    let realm = session.create(NAME, spec)?;
+    let realm = session.create(options.realm.name(), spec)?;
     let total = blueprint.length().max(1);
     session.upload(realm, &blueprint.contents, &mut |over| {
         screen.detail(&format!("{} %", over * 100 / total));

@@ -11,12 +11,14 @@ mod lives;
 mod measure;
 pub(crate) mod ps;
 mod run;
+mod spellings;
 pub(crate) mod top;
 mod up;
 
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::ps::{heap, state};
+pub(crate) use self::spellings::parse;
 
 use self::attest::Attest;
 use self::host::Host;
@@ -108,14 +110,14 @@ impl Command {
 /// Which machine a command talks to.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct Which {
-    /// The name of the machine, where there are several
+    /// Which machine, where several are up
     #[arg(
         long,
-        value_name = "NAME",
+        value_name = "MACHINE",
         env = "SUZERAIN_MACHINE",
         default_value = "default"
     )]
-    pub(crate) name: String,
+    pub(crate) on: String,
 }
 
 impl Which {
@@ -125,7 +127,7 @@ impl Which {
     ///
     /// When it is not up.
     pub(crate) fn connect(&self) -> Result<Client, Failure> {
-        Client::connect(&Place::new(&self.name)?)
+        Client::connect(&Place::new(&self.on)?)
     }
 }
 

@@ -34,8 +34,8 @@ pub(crate) struct Up {
     #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = size::parse)]
     pub(crate) memory: u64,
 
-    /// What realms run on; in the in-process machine every realm runs the demo guest's program
-    #[arg(long, value_enum, default_value_t = Machine::Qemu)]
+    /// What kind of machine; in the in-process machine every realm runs the demo guest's program
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = Machine::Qemu)]
     pub(crate) machine: Machine,
 
     /// The size of the host's pages
@@ -91,10 +91,10 @@ pub(crate) fn up(options: &Up) -> u8 {
 fn boot(options: &Up, screen: &Screen) -> Result<(), Failure> {
     options::check_cpus(Some(options.cpus))?;
     options::check_machine_memory("--memory", options.memory)?;
-    let place = Place::new(&options.which.name)?;
+    let place = Place::new(&options.which.on)?;
     if Client::try_connect(&place).is_some() {
         return Err(Failure::input(format!(
-            "the machine `{}` is up already; `suzerain down` ends it, --name names another one",
+            "the machine `{}` is up already; `suzerain down` ends it, --on names another one",
             place.name
         )));
     }
@@ -129,7 +129,7 @@ fn boot(options: &Up, screen: &Screen) -> Result<(), Failure> {
         command.args(["--machine-type", &qemu.machine_type]);
     }
     command
-        .args(["--name", &place.name])
+        .args(["--on", &place.name])
         .args(["--machine", options.machine.name()])
         .args(["--cpus", &options.cpus.to_string()])
         .args(["--memory", &options.memory.to_string()])

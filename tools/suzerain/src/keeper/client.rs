@@ -43,7 +43,7 @@ impl Client {
         Self::try_connect(place).ok_or_else(|| {
             let (which, option) = match place.name.as_str() {
                 "default" => (String::new(), String::new()),
-                name => (format!(" `{name}`"), format!(" --name {name}")),
+                name => (format!(" `{name}`"), format!(" --on {name}")),
             };
             let last = place.last_error();
             let last = last.map(|why| format!(" (the last one ended: {why})"));

@@ -32,7 +32,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Args, Debug)]
 pub(crate) struct Keep {
     #[arg(long)]
-    pub(crate) name: String,
+    pub(crate) on: String,
     #[arg(long)]
     pub(crate) cpus: u64,
     /// In bytes.
@@ -175,7 +175,7 @@ pub(crate) fn run(options: &Keep) -> u8 {
 }
 
 fn keep(options: &Keep, screen: &Screen) -> Result<(), Failure> {
-    let place = Place::new(&options.name)?;
+    let place = Place::new(&options.on)?;
     let socket = place.socket();
     // Whoever started this process found nobody there: what is left is of a machine that was killed.
     let _ = fs::remove_file(&socket);

@@ -1,6 +1,8 @@
 //! What is said on the socket.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
@@ -76,12 +78,49 @@ pub(crate) struct Backing {
 }
 
 /// A file that is a realm's disk.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DiskFile {
-    /// Where, absolute.
+    /// Where; on the socket, absolute.
     pub(crate) path: PathBuf,
     /// Whether it must not be written.
     pub(crate) read_only: bool,
+}
+
+impl DiskFile {
+    /// Reads `FILE[:ro]`. What stands behind the last colon says how the file may be used, unless it holds something that such words
+    /// have not, as the numbers and slashes of device names; `:rw` is there for files whose name ends like that.
+    ///
+    /// # Errors
+    ///
+    /// What it should look like.
+    pub(crate) fn parse(text: OsString) -> Result<Self, &'static str> {
+        let text = text.as_bytes();
+        let is_use = |rest: &[u8]| {
+            rest.iter()
+                .all(|byte| byte.is_ascii_lowercase() || *byte == b',')
+        };
+        let colon = text.iter().rposition(|&byte| byte == b':');
+        let (path, how) = match colon.map(|at| (&text[..at], &text[at + 1..])) {
+            Some((path, how)) if is_use(how) => (path, how),
+            _ => (text, &b"rw"[..]),
+        };
+        let read_only = match how {
+            b"ro" => true,
+            b"rw" => false,
+            _ => {
+                return Err(
+                    "use FILE[:ro]; a file whose own name ends in a colon and a word is FILE:rw",
+                );
+            }
+        };
+        match path {
+            b"" => Err("use FILE[:ro]"),
+            path => Ok(Self {
+                path: PathBuf::from(OsStr::from_bytes(path)),
+                read_only,
+            }),
+        }
+    }
 }
 
 /// The reply.
@@ -200,4 +239,33 @@ impl Wire {
 /// Takes a payload apart.
 pub(super) fn parse<T: DeserializeOwned>(frame: &Frame) -> io::Result<T> {
     serde_json::from_slice(&frame.payload).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_a_file_and_how_it_may_be_used() {
+        for (text, path, read_only) in [
+            ("a", "a", false),
+            ("a:ro", "a", true),
+            ("a:rw", "a", false),
+            ("a:ro:rw", "a:ro", false),
+            (
+                "/dev/disk/by-path/pci-0:1",
+                "/dev/disk/by-path/pci-0:1",
+                false,
+            ),
+            ("a:b/c", "a:b/c", false),
+        ] {
+            let path = PathBuf::from(path);
+            let disk = DiskFile::parse(text.into());
+            assert_eq!(disk, Ok(DiskFile { path, read_only }), "{text}");
+        }
+        for bad in ["", ":ro", "a:rom", "a:ro,rw", "a:"] {
+            let why = DiskFile::parse(bad.into()).unwrap_err();
+            assert!(why.contains("FILE[:ro]"), "{bad}: {why}");
+        }
+    }
 }

@@ -72,13 +72,21 @@ fn session(tool: &Tool) -> Result<Vec<record::Frame>, Error> {
     let linux = ["--kernel", "debian"];
     tool.done(
         &[
-            &["create", "web", "--vcpus", "2", "--memory", "256M"],
+            &[
+                "create", "--name", "web", "--vcpus", "2", "--memory", "256M",
+            ],
             linux.as_slice(),
         ]
         .concat(),
     )?;
-    tool.done(&[&["create", "database", "--vcpus", "4"], linux.as_slice()].concat())?;
-    tool.done(&["create", "demo", "--vcpus", "2"])?;
+    tool.done(
+        &[
+            &["create", "--name", "database", "--vcpus", "4"],
+            linux.as_slice(),
+        ]
+        .concat(),
+    )?;
+    tool.done(&["create", "--name", "demo", "--vcpus", "2"])?;
     tool.done(&["start", "web"])?;
     Lines.step(&format!("watching `suzerain top` for {SECONDS} seconds"));
     let acts = [

@@ -67,10 +67,10 @@ impl Machine {
         Err(Error::new(message).with_details(finished.all))
     }
 
-    /// Makes a realm of an image.
+    /// Makes a realm of a raw guest.
     pub(super) fn create(&self, name: &str, image: &Path, options: &[&str]) -> Result<(), Error> {
         let image = image.to_string_lossy();
-        self.good(&[&["create", name, "--image", &image], options].concat())?;
+        self.good(&[&["create", "--name", name, "--raw", &image], options].concat())?;
         Ok(())
     }
 
@@ -120,7 +120,7 @@ fn keeper(name: &str) -> Option<u32> {
         let keeps = words.get(1) == Some(&b"keep".as_slice());
         let named = words
             .windows(2)
-            .any(|two| two == [b"--name".as_slice(), name.as_bytes()]);
+            .any(|two| two == [b"--on".as_slice(), name.as_bytes()]);
         (keeps && named).then_some(number)
     })
 }

@@ -51,11 +51,11 @@ pub(super) const WAYS: [Way; 12] = [
         ..way("disk", "floods its disk, and resets it", Number::Disk)
     },
     Way {
-        options: &["--network"],
+        options: &["--network", "ports"],
         ..way("network", "floods its network", Number::Network)
     },
     Way {
-        options: &["--network", "--consoles", "2"],
+        options: &["--network", "ports", "--consoles", "2"],
         disk: true,
         ..way("nonsense", "gives its devices nonsense", Number::Nonsense)
     },

@@ -274,9 +274,9 @@ impl Tool {
     fn side_by_side(&self) -> Result<(), String> {
         let linux = ["--kernel", "debian", "--vcpus", "2", "--memory", "512M"];
         for name in ["one", "two"] {
-            self.done(&[&["create", name], linux.as_slice()].concat())?;
+            self.done(&[&["create", "--name", name], linux.as_slice()].concat())?;
         }
-        self.done(&["create", "demo", "--vcpus", "3"])?;
+        self.done(&["create", "--name", "demo", "--vcpus", "3"])?;
         self.done(&["start", "one", "two", "demo"])?;
         for name in ["one", "two"] {
             self.until(|| Ok(self.done(&["logs", name])?.contains("realm: 2 CPUs")))?;

@@ -388,7 +388,7 @@ impl Tool {
         let started = Instant::now();
         let path = path.to_string_lossy();
         let (object, code) = self.json(&[
-            "--image",
+            "--raw",
             &path,
             "--vcpus",
             "2",
@@ -438,8 +438,8 @@ impl Tool {
             ["--vcpus", "100000"],
             ["--memory", "0"],
             ["--memory", "100G"],
-            ["--image", &nowhere],
-            ["--image", "/dev/null"],
+            ["--raw", &nowhere],
+            ["--raw", "/dev/null"],
             ["--firmware", &nowhere],
         ] {
             let result = self.run(&arguments).and_then(|finished| {
