@@ -13,8 +13,8 @@ struct Old {
     /// The commands that had it.
     commands: &'static [&'static str],
     what: What,
-    /// How to say the same now. `{}` is the word of a [`What::Word`].
-    new: &'static str,
+    /// How to say the same now. `{}` is what is refused.
+    now: &'static str,
 }
 
 /// What the parser does not take any more.
@@ -41,27 +41,27 @@ const OLD: [Old; 5] = [
     Old {
         commands: REALM,
         what: What::Option("--image"),
-        new: "--raw FILE",
+        now: "`{}` is `--raw FILE` now",
     },
     Old {
         commands: REALM,
         what: What::Option("--read-only"),
-        new: "--disk FILE:ro",
+        now: "`{}` is `--disk FILE:ro` now",
     },
     Old {
         commands: REALM,
         what: What::Bare("--network"),
-        new: "--network ports",
+        now: "`{}` has a value now: `--network ports`",
     },
     Old {
         commands: MACHINE,
         what: What::Option("--name"),
-        new: "--on MACHINE",
+        now: "`{}` is `--on MACHINE` now",
     },
     Old {
         commands: &["create"],
         what: What::Word,
-        new: "--name {}` for the realm, with `--on MACHINE",
+        now: "a realm's name is an option now: `--name {}`; that of the machine is `--on MACHINE`",
     },
 ];
 
@@ -101,12 +101,11 @@ fn explain(name: &str, error: &clap::Error) -> Option<clap::Error> {
         is_it && old.commands.contains(&name)
     })?;
     let refused = printable(option.unwrap_or(refused));
-    let new = found.new.replace("{}", &refused);
+    let message = found.now.replace("{}", &refused);
     let mut command = Arguments::command();
     // Without it, a command does not know what it is called.
     command.build();
     let command = command.find_subcommand_mut(name)?;
-    let message = format!("`{refused}` is `{new}` now");
     Some(command.error(error.kind(), message))
 }
 
@@ -136,11 +135,12 @@ mod tests {
                     let error = error(&[&[*command], *line].concat());
                     let text = error.to_string();
                     let (first, rest) = text.split_once('\n').unwrap();
-                    let new = old.new.replace("{}", "web");
-                    assert!(
-                        first.starts_with("error: `") && first.contains(&new),
-                        "{text}"
-                    );
+                    let refused = match old.what {
+                        What::Option(spelling) | What::Bare(spelling) => spelling,
+                        What::Word => "web",
+                    };
+                    let now = old.now.replace("{}", refused);
+                    assert_eq!(first, format!("error: {now}"));
                     assert!(
                         rest.contains(&format!("Usage: suzerain {command} ")),
                         "{text}"
