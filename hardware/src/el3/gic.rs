@@ -167,10 +167,10 @@ pub(super) fn set_up_pe() {
         write_sysreg!("scr_el3", scr | SCR_FIQ);
         isb();
         write_sysreg!("s3_6_c12_c12_4", 0u64); // ICC_CTLR_EL3
-        write_sysreg!("s3_0_c4_c6_0", 0xFFu64); // ICC_PMR_EL1
         write_sysreg!("s3_0_c12_c8_3", 0u64); // ICC_BPR0_EL1
-        write_sysreg!("s3_0_c12_c12_6", 1u64); // ICC_IGRPEN0_EL1
         write_sysreg!("s3_6_c12_c12_7", 0u64); // ICC_IGRPEN1_EL3
+        write_sysreg!("s3_0_c4_c6_0", 0xFFu64); // ICC_PMR_EL1
+        write_sysreg!("s3_0_c12_c12_6", 1u64); // ICC_IGRPEN0_EL1
         isb();
     }
 }

@@ -127,10 +127,10 @@ fn the_cpu_interface_takes_each_change_before_the_next() {
             "msr scr_el3, 0x104", // FIQ
             "isb",
             "msr s3_6_c12_c12_4, 0x0", // ICC_CTLR_EL3
-            "msr s3_0_c4_c6_0, 0xff",  // ICC_PMR_EL1
             "msr s3_0_c12_c8_3, 0x0",  // ICC_BPR0_EL1
-            "msr s3_0_c12_c12_6, 0x1", // ICC_IGRPEN0_EL1
             "msr s3_6_c12_c12_7, 0x0", // ICC_IGRPEN1_EL3
+            "msr s3_0_c4_c6_0, 0xff",  // ICC_PMR_EL1
+            "msr s3_0_c12_c12_6, 0x1", // ICC_IGRPEN0_EL1
             "isb",
         ]
     );
