@@ -14,7 +14,7 @@ use realm_monitor::platform::{
 use realm_monitor::rec::layout::{HCR_EL2, MDCR_EL2, SVE_VECTORS};
 
 use super::cpu::Optional;
-use super::entry::HCR_MONITOR;
+use super::entry::{CPTR_MONITOR, HCR_MONITOR};
 use super::machine::Machine;
 use super::pe::Pe;
 use super::per_pe::{INDEX, RMM_PE_AREAS};
@@ -249,6 +249,7 @@ fn simd_registers_are_open_while_they_are_exchanged() {
         fake::outline()[..6],
         ["msr cptr_el2", "isb", "bl store_v", ZCR, "isb", "bl load_z"]
     );
+    assert_eq!(fake::get("cptr_el2"), CPTR_MONITOR, "SIMD is shut again");
 }
 
 #[test]

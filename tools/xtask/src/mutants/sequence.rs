@@ -1,7 +1,7 @@
 //! Sequences of system instructions in a built image: the test for barriers, whose absence the emulator does not show.
 //!
 //! Of the image's code only what has an effect in the system space counts (writes of system registers, TLB and cache
-//! maintenance, barriers), ERET, and the store that wipes the stack of a job. A sequence holds where they stand in this order with no other of them in between.
+//! maintenance, barriers), ERET, and the stores that wipe memory. A sequence holds where they stand in this order with no other of them in between.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -143,9 +143,9 @@ fn decode(word: u32) -> Option<String> {
     if word == 0xD69F_03E0 {
         return Some("eret".to_owned());
     }
-    // The loop that wipes the stack of a job, by its register told from others.
-    if word == 0xA881_7D5F {
-        return Some("stp xzr, xzr, [x10], #16".to_owned());
+    // The loops that wipe the stack of a job and the RMM's memory, by their registers told from others.
+    if word & !(0x1F << 5) == 0xA881_7C1F && matches!(word >> 5 & 0x1F, 8 | 10) {
+        return Some(format!("stp xzr, xzr, [x{}], #16", word >> 5 & 0x1F));
     }
     if word >> 22 != 0b11_0101_0100 {
         return None;
@@ -179,6 +179,7 @@ mod tests {
             (0xD503_3FDF, "isb"),
             (0xD69F_03E0, "eret"),
             (0xA881_7D5F, "stp xzr, xzr, [x10], #16"),
+            (0xA881_7D1F, "stp xzr, xzr, [x8], #16"),
             // MSR SPSel, #1
             (0xD500_41BF, "msr spsel"),
             // TLBI VMALLE1IS
