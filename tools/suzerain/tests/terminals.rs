@@ -180,10 +180,10 @@ impl Terminal {
     }
 }
 
-/// Each command, with what shows that it has the terminal.
+/// Each command, with the last of what shows that it has the terminal.
 const COMMANDS: [(&[&str], &str); 2] = [
     (&["console", "1"], "\x1b[31mhello"),
-    (&["top"], "\x1b[?1049h"),
+    (&["top"], "\x1b[?25l"),
 ];
 
 #[test]
