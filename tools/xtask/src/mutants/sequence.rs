@@ -89,7 +89,7 @@ pub(crate) fn check(
     let stream = stream(workspace, toolchain, image).map_err(|error| error.to_string())?;
     let found = stream
         .windows(sequence.instructions.len())
-        .filter(|window| *window == sequence.instructions.as_slice())
+        .filter(|window| is_there(window, &sequence.instructions))
         .count();
     if found >= sequence.times {
         return Ok(());
@@ -102,18 +102,33 @@ pub(crate) fn check(
     ))
 }
 
+/// Whether `found` is this sequence. Behind an ERET nothing stands in between: else what follows it in the image would do.
+fn is_there(found: &[(u64, String)], instructions: &[String]) -> bool {
+    let mut follows_eret = None;
+    found
+        .iter()
+        .zip(instructions)
+        .all(|((address, name), expected)| {
+            let is_in_place = follows_eret.is_none_or(|next| next == *address);
+            if name == "eret" || follows_eret.is_some() {
+                follows_eret = Some(address + 4);
+            }
+            is_in_place && name == expected
+        })
+}
+
 /// The instructions that count, in the order of their addresses.
 fn stream(
     workspace: &Workspace,
     toolchain: &Toolchain,
     image: Image,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<(u64, String)>, Error> {
     let path = images::elf_path(workspace, toolchain, image);
     let bytes = fs::read(&path).map_err(|error| Error::io("read", &path, &error))?;
     of_elf(&path, &bytes)
 }
 
-fn of_elf(path: &Path, bytes: &[u8]) -> Result<Vec<String>, Error> {
+fn of_elf(path: &Path, bytes: &[u8]) -> Result<Vec<(u64, String)>, Error> {
     let unread = |error| Error::new(format!("cannot read {}: {error}", path.display()));
     let elf = object::File::parse(bytes).map_err(unread)?;
     let mut sections: Vec<_> = elf
@@ -129,7 +144,12 @@ fn of_elf(path: &Path, bytes: &[u8]) -> Result<Vec<String>, Error> {
             .0
             .iter()
             .map(|word| u32::from_le_bytes(*word));
-        stream.extend(words.filter_map(decode));
+        let places = (section.address()..).step_by(4);
+        stream.extend(
+            places
+                .zip(words)
+                .filter_map(|(address, word)| Some((address, decode(word)?))),
+        );
     }
     Ok(stream)
 }
@@ -193,6 +213,18 @@ mod tests {
         for other in [0xD53C_1100, 0xD503_201F, 0xD503_207F, 0xAA00_03E0, 0] {
             assert_eq!(decode(other), None, "{other:#x}");
         }
+    }
+
+    #[test]
+    fn behind_an_eret_nothing_stands_in_between() {
+        let instructions = ["msr elr_el2", "eret", "dsb nsh", "isb"].map(str::to_owned);
+        let at = |addresses: [u64; 4]| {
+            let found: Vec<_> = addresses.into_iter().zip(instructions.clone()).collect();
+            is_there(&found, &instructions)
+        };
+        assert!(at([0, 12, 16, 20]));
+        assert!(!at([0, 12, 16, 24]));
+        assert!(!at([0, 12, 20, 24]));
     }
 
     #[test]
