@@ -2,7 +2,7 @@
 //!
 //! Nobody is ever asked for an answer: what runs unattended goes on.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, stderr, stdin};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,6 +42,11 @@ impl Consent {
     }
 }
 
+/// Whether nothing may be installed.
+pub(crate) fn is_refused() -> bool {
+    CHOSEN.get() == Some(&Consent::Refused)
+}
+
 /// Says `what` is going to be installed and `why`, and gives a person time to stop it.
 ///
 /// # Errors
@@ -54,7 +59,8 @@ pub(crate) fn announce(
     progress: &dyn Progress,
 ) -> Result<(), Error> {
     let consent = CHOSEN.get().copied().unwrap_or_default();
-    if announced(consent, what, why, by_hand, progress)? && stderr().is_terminal() {
+    let somebody_is_there = || stdin().is_terminal() || stderr().is_terminal();
+    if announced(consent, what, why, by_hand, progress)? && somebody_is_there() {
         pause(Duration::from_secs(SECONDS), &child::interrupted, progress)?;
     }
     Ok(())
@@ -82,6 +88,7 @@ fn pause(time: Duration, stopped: &dyn Fn() -> bool, progress: &dyn Progress) ->
     progress.step(&format!(
         "installing that in {seconds} seconds; Ctrl-C stops it"
     ));
+    let mut told = None;
     loop {
         if stopped() {
             return Err(Error::new("stopped before anything was installed"));
@@ -90,7 +97,10 @@ fn pause(time: Duration, stopped: &dyn Fn() -> bool, progress: &dyn Progress) ->
         if left.is_zero() {
             return Ok(());
         }
-        progress.detail(&format!("{} s", left.as_secs() + 1));
+        let seconds = left.as_secs() + 1;
+        if told.replace(seconds) != Some(seconds) {
+            progress.detail(&format!("{seconds} s"));
+        }
         thread::sleep(left.min(Duration::from_millis(100)));
     }
 }

@@ -69,11 +69,12 @@ impl Privilege {
             Self::Root => Command::new("env"),
             Self::Sudo => {
                 let mut command = Command::new("sudo");
-                command.arg("env");
+                // Whoever must be asked for a password has been: see `install`.
+                command.args(["-n", "env"]);
                 command
             }
         };
-        command.args(["DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", program]);
+        command.args(["DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", program]);
         command
     }
 }
@@ -100,6 +101,13 @@ pub(crate) fn install(
          and backports suites)",
         packages.join(" ")
     );
+    if consent::is_refused() {
+        let packages = packages.join(", ");
+        return Err(Error::new(format!(
+            "--no-install refuses to install {packages} ({why})"
+        ))
+        .advise(by_hand));
+    }
     let Some(privilege) = Privilege::of_this_process() else {
         let message = format!(
             "{} is missing ({why}), and this user may not install packages",
@@ -122,17 +130,22 @@ pub(crate) fn install(
     // To know what there is to install, nobody needs any rights: the lists are in a folder of ours.
     let unprivileged = || {
         let mut command = Command::new("apt-get");
-        command.env("LC_ALL", "C.UTF-8");
+        // What is read below is English. In a locale other than C, LANGUAGE would win.
+        command.env("LC_ALL", "C");
         command
     };
     let reading = "reading Debian's package lists";
     step(reading, &mut unprivileged(), &["update"])?;
     let planning = "finding out what there is to install";
-    let mut arguments = vec!["install", "--no-install-recommends"];
+    let mut arguments = vec!["install", "--no-install-recommends", "--no-remove"];
     arguments.extend(suite.iter().flat_map(|suite| ["-t", *suite]));
     arguments.extend(packages);
     let dry = [&["--print-uris"], &*arguments].concat();
     let planned = step(planning, &mut unprivileged(), &dry)?;
+    if planned.contains("\n0 upgraded, 0 newly installed, 0 to remove") {
+        // They are here; whoever wanted them says why they do not do.
+        return Ok(());
+    }
     let Some(what) = planned_changes(&planned) else {
         return Err(Error::new("apt-get does not say what it would install")
             .advise(by_hand)
@@ -141,7 +154,10 @@ pub(crate) fn install(
     consent::announce(&what, why, &by_hand, progress)?;
     if let Privilege::Sudo = privilege {
         // Asks for the password, if it must, before any output is captured.
-        let _ = Command::new("sudo").arg("-v").status();
+        let asked = Command::new("sudo").arg("-v").status();
+        if !asked.is_ok_and(|status| status.success()) {
+            return Err(Error::new("sudo does not let this user install packages").advise(by_hand));
+        }
     }
     let mut command = privilege.command("apt-get");
     step("installing packages", &mut command, &arguments).map(drop)
@@ -165,16 +181,11 @@ fn planned_changes(said: &str) -> Option<String> {
     let download = download.rsplit('/').next()?;
     let disk = between("After this operation, ", " of additional disk space");
     let disk = disk.map_or_else(String::new, |disk| format!(" and {disk} on disk"));
-    let removed = listed("The following packages will be REMOVED:");
-    let removed = match removed[..] {
-        [] => String::new(),
-        _ => format!("; REMOVING {}", removed.join(", ")),
-    };
     let count = names.len();
     let noun = if count == 1 { "package" } else { "packages" };
     (count > 0).then(|| {
         let names = names.join(", ");
-        format!("{count} {noun} of Debian ({names}), {download} to download{disk}{removed}")
+        format!("{count} {noun} of Debian ({names}), {download} to download{disk}")
     })
 }
 
@@ -281,15 +292,9 @@ mod tests {
                 "3 packages of Debian (cowsay, hello, libtext-charwidth-perl), 83.9 kB to download and 420 kB on disk"
             )
         );
-        let other = PLANNED
-            .replace("get 83.9 kB of", "get 0 B/83.9 kB of")
-            .replace(
-                "0 upgraded",
-                "The following packages will be REMOVED:\n  ponysay*\n0 upgraded",
-            );
+        let other = PLANNED.replace("get 83.9 kB of", "get 0 B/83.9 kB of");
         let other = planned_changes(&other).unwrap();
         assert!(other.contains(" 83.9 kB to download"), "{other}");
-        assert!(other.ends_with("; REMOVING ponysay*"), "{other}");
         assert_eq!(planned_changes("E: no such package"), None);
     }
 

@@ -1,5 +1,6 @@
 //! Builds the bootable images and packs them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -62,7 +63,7 @@ pub const HYPERVISOR: Image = Image {
 
 /// What a release has, in an order in which each finds what it embeds.
 pub const RELEASE: [Image; 4] = [DEMO_GUEST, ROOT_MONITOR, REALM_MONITOR, HYPERVISOR];
-/// The file of `target/images` that says whose compiler built what is there.
+/// The file of `target/images` that says whose compiler built what is there: a line each, image and toolchain.
 const BUILT_BY: &str = "built-by";
 /// Root monitor and RMM, as flash 0 of the machine.
 pub const FIRMWARE: &str = "firmware.bin";
@@ -99,8 +100,31 @@ pub fn build(
         }
         write_if_changed(&folder.join(image.file), &raw.bytes)?;
     }
-    write_if_changed(&folder.join(BUILT_BY), toolchain.name().as_bytes())?;
+    note_builder(&folder, toolchain.name(), images)?;
     pack(workspace, images)
+}
+
+/// Whose compiler built what is in `folder`, by the image's name.
+fn builders(folder: &Path) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(folder.join(BUILT_BY)).unwrap_or_default();
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    pairs
+        .map(|(image, toolchain)| (image.to_owned(), toolchain.to_owned()))
+        .collect()
+}
+
+fn note_builder(folder: &Path, toolchain: &str, images: &[Image]) -> Result<(), Error> {
+    let mut builders = builders(folder);
+    builders.extend(
+        images
+            .iter()
+            .map(|image| (image.name.to_owned(), toolchain.to_owned())),
+    );
+    let lines: String = builders
+        .iter()
+        .map(|(image, toolchain)| format!("{image} {toolchain}\n"))
+        .collect();
+    write_if_changed(&folder.join(BUILT_BY), lines.as_bytes())
 }
 
 /// Brings `images`, and the firmware flash if both of its parts are among them, into `target/images`: has `builder`
@@ -121,13 +145,16 @@ pub fn bring(
     }
 }
 
-/// The name of the toolchain that built `images`, if all of them are there.
+/// The name of the toolchain that built `images`, if all of them are there and it is the same for all.
 pub(crate) fn built_by(workspace: &Workspace, images: &[Image]) -> Option<String> {
     let folder = workspace.images();
-    let are_there = images.iter().all(|image| folder.join(image.file).is_file());
-    fs::read_to_string(folder.join(BUILT_BY))
-        .ok()
-        .filter(|_| are_there)
+    let builders = builders(&folder);
+    let mut names = images.iter().map(|image| {
+        let is_there = folder.join(image.file).is_file();
+        builders.get(image.name).filter(|_| is_there)
+    });
+    let first = names.next()??;
+    names.all(|name| name == Some(first)).then(|| first.clone())
 }
 
 /// Puts the firmware together if both of its parts are among `images`.

@@ -106,23 +106,40 @@ pub fn builder(
     progress: &dyn Progress,
 ) -> Result<Option<Toolchain>, Error> {
     let built_by = images::built_by(workspace, images);
-    let found = here();
-    if is_builder_away(built_by.as_deref(), found.as_ref(), is_debian_chosen()) {
-        progress.note("the compiler that built the images is not here: they are used as they are");
-        return Ok(None);
-    }
-    match found {
-        Some(found) => Ok(Some(found)),
-        None => toolchain(workspace, progress).map(Some),
+    match choice(built_by.as_deref(), is_debian_chosen(), Toolchain::of_name) {
+        Choice::Builder(builder) => Ok(Some(builder)),
+        Choice::Any => toolchain(workspace, progress).map(Some),
+        Choice::AsTheyAre => {
+            progress.note(
+                "the compiler that built the images is not here: they are used as they are; \
+                 `cargo xtask images` builds them anew",
+            );
+            Ok(None)
+        }
     }
 }
 
-/// Whether there are images, and none but another compiler than theirs. Who chooses a compiler gets it.
-fn is_builder_away(built_by: Option<&str>, found: Option<&Toolchain>, is_chosen: bool) -> bool {
-    built_by.is_some_and(|name| {
-        let may_build = |found: &Toolchain| is_chosen || found.name() == name;
-        !found.is_some_and(may_build)
-    })
+/// Who is to build images.
+#[derive(Debug, PartialEq, Eq)]
+enum Choice {
+    /// Whoever did it before.
+    Builder(Toolchain),
+    /// Whoever is found or can be installed.
+    Any,
+    /// Nobody: they are there, and their compiler is not.
+    AsTheyAre,
+}
+
+/// Who is to build images of this builder, or that are not there, where `find` finds compilers by name. Who chooses a compiler gets it.
+fn choice(
+    built_by: Option<&str>,
+    is_chosen: bool,
+    find: impl Fn(&str) -> Option<Toolchain>,
+) -> Choice {
+    match built_by {
+        Some(name) if !is_chosen => find(name).map_or(Choice::AsTheyAre, Choice::Builder),
+        _ => Choice::Any,
+    }
 }
 
 /// The compiler that is complete on this computer.
@@ -148,23 +165,24 @@ mod tests {
 
     #[test]
     fn images_that_are_there_are_used_where_their_compiler_is_not() {
-        let debian = Toolchain::Debian {
+        let debian = || Toolchain::Debian {
             linker: "/usr/bin/ld.lld-22".into(),
         };
+        let has_debian = |name: &str| (name == "debian").then(debian);
+        let has_both = |name: &str| match name {
+            "user" => Some(Toolchain::User),
+            _ => Some(debian()),
+        };
         // Without a home, the user's own compiler is not found: nothing is built or installed in its place.
-        assert!(is_builder_away(Some("user"), None, false));
-        assert!(is_builder_away(Some("user"), Some(&debian), false));
-        // Nobody is asked to build what is there.
-        assert!(is_builder_away(Some("user"), None, true));
-        // Whoever built them does it again, and so does who is chosen.
-        assert!(!is_builder_away(
-            Some("user"),
-            Some(&Toolchain::User),
-            false
-        ));
-        assert!(!is_builder_away(Some("user"), Some(&debian), true));
-        // What is not there must be built.
-        assert!(!is_builder_away(None, None, false));
-        assert!(!is_builder_away(None, Some(&debian), false));
+        assert_eq!(choice(Some("user"), false, |_| None), Choice::AsTheyAre);
+        assert_eq!(choice(Some("user"), false, has_debian), Choice::AsTheyAre);
+        // Whoever built them does it again, also where another one has come.
+        assert_eq!(
+            choice(Some("debian"), false, has_both),
+            Choice::Builder(debian())
+        );
+        // Who is chosen does it, and what is not there must be built.
+        assert_eq!(choice(Some("user"), true, has_both), Choice::Any);
+        assert_eq!(choice(None, false, |_| None), Choice::Any);
     }
 }

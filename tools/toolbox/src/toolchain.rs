@@ -106,6 +106,15 @@ impl Toolchain {
         command
     }
 
+    /// The toolchain of this [`name`](Self::name), if it is complete on this computer.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "user" => Self::user(),
+            "debian" => Self::debian(),
+            _ => None,
+        }
+    }
+
     /// Folder name for this toolchain's build products, which the other toolchain cannot use.
     pub fn name(&self) -> &'static str {
         match self {

@@ -47,8 +47,8 @@ enum Task {
     Setup,
     /// Builds the bootable images into target/images.
     Images {
-        /// Only these: demo-guest, root-monitor, realm-monitor, hypervisor, scenario-runner, or firmware
-        /// (root-monitor and realm-monitor, packed). Default: all but scenario-runner.
+        /// Only these: demo-guest, root-monitor, realm-monitor, hypervisor (these four if none is named), firmware (root-monitor
+        /// and realm-monitor, packed), or for tests: puppet, scenario-runner, payload, bench, strict-monitor, siege-guest.
         names: Vec<String>,
     },
     /// Runs the checks that every change must pass, in about ten minutes; says first what it will do.
@@ -56,7 +56,8 @@ enum Task {
         /// Runs everything: all cases of each suite, and the suites that a change does without.
         #[arg(long)]
         all: bool,
-        /// Only these suites: layering, style, unit, images, lints, compilers, firmware, scenarios, runs, hosts, linux.
+        /// Only these suites: layering, style, unit, images, lints, compilers, firmware, scenarios, budgets, runs, hosts, linux,
+        /// samples.
         suites: Vec<String>,
     },
     /// Counts the instructions that the firmware spends on each call, and times calls on the in-process machine.

@@ -27,9 +27,11 @@ impl Place {
     /// When the name is none, or no folder can be had that is the user's alone.
     pub(crate) fn new(name: &str) -> Result<Self, Failure> {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if name.is_empty() || name.len() > 32 || !name.chars().all(fits) {
+        let is_option = name.starts_with('-');
+        if name.is_empty() || name.len() > 32 || is_option || !name.chars().all(fits) {
             return Err(Failure::input(format!(
-                "`{name}` is no name of a machine; use 1 to 32 letters, digits, - and _"
+                "`{name}` (--on or SUZERAIN_MACHINE) is no name of a machine; use 1 to 32 letters, digits, _ and, but for the \
+                 first, -"
             )));
         }
         let folder = folder();
@@ -169,7 +171,7 @@ mod tests {
 
     #[test]
     fn names_of_machines_are_plain() {
-        for name in ["", "a/b", "..", "a b", &"x".repeat(33)] {
+        for name in ["", "a/b", "..", "a b", "-x", &"x".repeat(33)] {
             let failure = Place::new(name).unwrap_err();
             assert!(failure.to_string().contains("no name"), "{failure}");
         }
