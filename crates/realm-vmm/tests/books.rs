@@ -62,7 +62,7 @@ fn flood(guest: &GuestCpu) {
     }
     // And once more, in the gaps.
     share(guest, 0, 2);
-    MOST.store(HEAP.peak_usage() - before, Ordering::SeqCst);
+    MOST.store(HEAP.peak_usage().saturating_sub(before), Ordering::SeqCst);
     let mut call = Registers::default();
     call.0[0] = SYSTEM_OFF;
     guest.call(&mut call);

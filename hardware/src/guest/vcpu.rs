@@ -133,9 +133,9 @@ impl GuestPe for Vcpu {
         let elr = read_sysreg!("elr_el1");
         let spsr = read_sysreg!("spsr_el1");
         vectors::install();
-        // SAFETY: an interrupt is taken between the two changes of the mask, if at all; its handler changes no
-        // register but those that get their contents back and one word of memory, the atomic `self.taken`, at which
-        // `TPIDR_EL1` points meanwhile.
+        // SAFETY: an interrupt is taken between the two changes of the mask, if at all; its handler changes registers
+        // that get their contents back (its own two, ELR_EL1, SPSR_EL1), 16 bytes below SP, where this target has no red
+        // zone, and the atomic `self.taken`, at which `TPIDR_EL1` points meanwhile.
         unsafe {
             write_sysreg!("tpidr_el1", self.taken.as_ptr() as u64);
             barrier::wfi();

@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
+
+use toolbox::child::Finished;
+use toolbox::{Error, child};
 
 /// A stop may take as long as a boot on a busy computer.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -13,35 +19,84 @@ const SP: u32 = 31;
 /// Stops a CPU that runs.
 const INTERRUPT: u8 = 3;
 
-/// Where the emulator is to connect to.
-pub(super) struct Waiting(TcpListener);
-
-impl Waiting {
-    /// Makes `command` start a machine that waits for the debugger before its first instruction.
-    pub(super) fn attach_to(command: &mut Command) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let port = listener.local_addr()?.port();
-        command.args(["-S", "-gdb", "chardev:debugger", "-chardev"]);
-        command.arg(format!(
-            "socket,id=debugger,host=127.0.0.1,port={port},server=off"
-        ));
-        Ok(Self(listener))
+/// Runs `command`, a machine that waits for a debugger before its first instruction, while `work` is done to it by one; `line` is
+/// told each line that it says. What the machine said, and what the work gives.
+///
+/// # Errors
+///
+/// When the work fails, and then the machine is ended; when the machine ends before a debugger is there or not in `limit`.
+pub(super) fn attend<T: Send + 'static>(
+    command: &mut Command,
+    limit: Duration,
+    line: impl FnMut(&str),
+    work: impl FnOnce(&mut Debugger) -> io::Result<T> + Send + 'static,
+) -> Result<(Finished, T), Error> {
+    let failed = |error: io::Error| Error::new(format!("the debugger: {error}"));
+    let listener = listen_for(command).map_err(failed)?;
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let ended = has_ended.clone();
+    let debugging = thread::spawn(move || {
+        let mut debugger = Debugger::accept(&listener, &ended)?;
+        let done = work(&mut debugger);
+        if done.is_err() {
+            // It would stand still until its time is over.
+            let _ = debugger.end();
+        }
+        done
+    });
+    let finished = child::run(command, Some(limit), line);
+    has_ended.store(true, Ordering::Relaxed);
+    match (debugging.join(), finished) {
+        (Ok(Ok(done)), Ok(finished)) => Ok((finished, done)),
+        (Ok(Ok(_)), Err(error)) => Err(error),
+        (Ok(Err(error)), finished) => {
+            let said = match finished {
+                Ok(finished) => finished.all,
+                Err(error) => error.details().unwrap_or_default().to_owned(),
+            };
+            Err(failed(error).with_details(said))
+        }
+        (Err(_), _) => Err(Error::new("the debugger panicked")),
     }
+}
 
-    /// Waits for the machine that was started.
-    pub(super) fn connected(self) -> io::Result<Debugger> {
-        let (stream, _) = self.0.accept()?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
-        Ok(Debugger(stream))
-    }
+/// Makes `command` start a machine that connects to what is returned and waits before its first instruction.
+fn listen_for(command: &mut Command) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    listener.set_nonblocking(true)?;
+    let port = listener.local_addr()?.port();
+    command.args(["-S", "-gdb", "chardev:debugger", "-chardev"]);
+    command.arg(format!(
+        "socket,id=debugger,host=127.0.0.1,port={port},server=off"
+    ));
+    Ok(listener)
 }
 
 /// A connection to a machine that stands still.
 pub(super) struct Debugger(TcpStream);
 
 impl Debugger {
-    /// Lets a machine with one CPU run until that comes to `address` at any exception level.
+    /// Waits for the machine that was started, until it `has_ended`.
+    fn accept(listener: &TcpListener, has_ended: &AtomicBool) -> io::Result<Self> {
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false)?;
+                    stream.set_read_timeout(Some(PATIENCE))?;
+                    stream.set_nodelay(true)?;
+                    return Ok(Self(stream));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if has_ended.load(Ordering::Relaxed) {
+                return Err(io::Error::other("the machine ended before it began"));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Lets the machine run until a CPU, the one that is looked at from then on, comes to `address` at any exception level.
     pub(super) fn run_to(&mut self, address: u64) -> io::Result<()> {
         self.order(&format!("Z1,{address:x},4"))?;
         let stop = self.ask("c")?;
@@ -73,10 +128,13 @@ impl Debugger {
     /// A register of the CPU that stands at the stop.
     pub(super) fn register(&mut self, number: u32) -> io::Result<u64> {
         let answer = self.ask(&format!("p{number:x}"))?;
-        let value = u64::from_str_radix(&answer, 16)
-            .map_err(|_| io::Error::other(format!("register {number} is {answer:?}")))?;
-        // The bytes come in the order of memory.
-        Ok(value.swap_bytes() >> (64 - 4 * answer.len().min(16)))
+        let value = u64::from_str_radix(&answer, 16).ok();
+        match (answer.len(), value) {
+            // The bytes come in the order of memory.
+            (8, Some(value)) => Ok(value.swap_bytes() >> 32),
+            (16, Some(value)) => Ok(value.swap_bytes()),
+            _ => Err(io::Error::other(format!("register {number} is {answer:?}"))),
+        }
     }
 
     /// A part of the machine's description.
@@ -113,12 +171,12 @@ impl Debugger {
     }
 
     /// Lets the machine run, for good.
-    pub(super) fn leave(mut self) -> io::Result<()> {
+    pub(super) fn leave(&mut self) -> io::Result<()> {
         self.order("D")
     }
 
     /// Ends the machine.
-    pub(super) fn end(mut self) -> io::Result<()> {
+    pub(super) fn end(&mut self) -> io::Result<()> {
         self.send("k")
     }
 

@@ -3,16 +3,16 @@
 //! Most of these registers nobody but their owner can read, and of some of their bits the emulator shows no effect.
 
 use std::fs;
+use std::io;
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
+use toolbox::Error;
 use toolbox::images::{self, Image, REALM_MONITOR, ROOT_MONITOR};
 use toolbox::toolchain::Toolchain;
 use toolbox::workspace::Workspace;
-use toolbox::{Error, child};
 
-use super::debugger::Waiting;
+use super::debugger::attend;
 use super::stacks::symbol;
 
 /// A scenario in which the host fills its registers and a realm runs.
@@ -181,28 +181,29 @@ pub(super) fn check(
         })
         .collect::<Result<Vec<_>, Error>>()
         .map_err(|error| error.to_string())?;
-    let waiting = Waiting::attach_to(&mut command).map_err(|error| error.to_string())?;
-    let debugging = thread::spawn(move || {
-        let mut debugger = waiting.connected()?;
-        let numbers = debugger.registers()?;
-        let mut wrong = Vec::new();
-        for (stop, address) in STOPS.iter().zip(addresses) {
-            debugger.run_to(address)?;
-            wrong.extend(differences(stop, |name| match numbers.get(name) {
-                Some(&number) => debugger.register(number),
-                None => Err(std::io::Error::other("the emulator does not show it")),
-            })?);
-        }
-        debugger.end()?;
-        Ok::<_, std::io::Error>(wrong)
-    });
-    let finished = child::run(&mut command, Some(limit), |_| {})
-        .map_err(|error| format!("{error}: {}", error.details().unwrap_or("it said nothing")))?;
-    match debugging.join() {
-        Ok(Ok(wrong)) if wrong.is_empty() => Ok(()),
-        Ok(Ok(wrong)) => Err(wrong.join("\n")),
-        Ok(Err(error)) => Err(format!("the debugger: {error}:\n{}", finished.all)),
-        Err(_) => Err("the debugger panicked".to_owned()),
+    let looked = attend(
+        &mut command,
+        limit,
+        |_| {},
+        move |debugger| {
+            let numbers = debugger.registers()?;
+            let mut wrong = Vec::new();
+            for (stop, address) in STOPS.iter().zip(addresses) {
+                debugger.run_to(address)?;
+                wrong.extend(differences(stop, |name| match numbers.get(name) {
+                    Some(&number) => debugger.register(number),
+                    None => Err(io::Error::other(format!("the emulator shows no {name}"))),
+                })?);
+            }
+            debugger.end()?;
+            Ok(wrong)
+        },
+    );
+    let (_, wrong) =
+        looked.map_err(|error| format!("{error}:\n{}", error.details().unwrap_or_default()))?;
+    match wrong[..] {
+        [] => Ok(()),
+        _ => Err(wrong.join("\n")),
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::process::Command;
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use toolbox::{Error, child};
 
 use super::Case;
-use super::debugger::Waiting;
+use super::debugger::attend;
 
 /// Two boots, two realms and a look at all memory take some seconds; this is for a busy computer.
 const LIMIT: Duration = Duration::from_secs(200);
@@ -60,28 +59,21 @@ fn psci(command: &mut Command) -> Result<String, Error> {
 
 /// As if somebody pushed the machine's button while a realm is there.
 fn button(command: &mut Command) -> Result<String, Error> {
-    let failed = |error| Error::new(format!("the debugger: {error}"));
-    let waiting = Waiting::attach_to(resettable(command)).map_err(failed)?;
     let (ready, push) = mpsc::channel();
-    let debugging = thread::spawn(move || {
-        let mut debugger = waiting.connected()?;
+    let is_ready = move |line: &str| {
+        if line.starts_with(READY) {
+            // Nobody listens if the debugger has failed, which is told.
+            let _ = ready.send(());
+        }
+    };
+    let (finished, ()) = attend(resettable(command), LIMIT, is_ready, move |debugger| {
         debugger.run_until(|| {
-            // If it never comes the machine is ended by the time limit below.
+            // If it never comes the machine is ended by the time limit.
             let _ = push.recv_timeout(LIMIT);
         })?;
         debugger.monitor("system_reset")?;
         debugger.leave()
-    });
-    let finished = child::run(command, Some(LIMIT), |line| {
-        if line.starts_with(READY) {
-            // Nobody listens if the debugger has failed, which is told below.
-            let _ = ready.send(());
-        }
     })?;
-    match debugging.join() {
-        Ok(debugged) => debugged.map_err(failed)?,
-        Err(_) => return Err(Error::new("the debugger panicked")),
-    }
     Ok(finished.all)
 }
 

@@ -2,12 +2,12 @@
 //!
 //! The images are those that ship; a debugger takes the stack away at a function that needs one.
 
+use std::fs;
 use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
-use std::{fs, thread};
 
 use object::Endianness;
 use object::elf::{FileHeader64, SHT_SYMTAB};
@@ -15,10 +15,10 @@ use object::read::elf::{FileHeader, Sym};
 use toolbox::images::{self, Image, REALM_MONITOR, ROOT_MONITOR};
 use toolbox::progress::Lines;
 use toolbox::workspace::Workspace;
-use toolbox::{Error, child, setup};
+use toolbox::{Error, setup};
 
 use super::Case;
-use super::debugger::Waiting;
+use super::debugger::attend;
 
 /// A boot takes a second or two; this is for a busy computer.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -71,32 +71,22 @@ fn overflow(
     let toolchain = setup::toolchain(workspace, &Lines)?;
     let elf = images::elf_path(workspace, &toolchain, monitor.image);
     let (function, stacks) = places(&elf, monitor)?;
-    let failed = |what: &str| {
-        let what = what.to_owned();
-        move |error| Error::new(format!("{what}: {error}"))
-    };
-    let waiting = Waiting::attach_to(&mut command).map_err(failed("listen for the machine"))?;
     let (reported, report) = mpsc::channel();
-    let debugging = thread::spawn(move || {
-        let mut debugger = waiting.connected()?;
+    let is_report = |line: &str| {
+        if line.starts_with(monitor.report) {
+            // Nobody listens if the debugger has failed, which is told.
+            let _ = reported.send(());
+        }
+    };
+    let (finished, ()) = attend(&mut command, LIMIT, is_report, move |debugger| {
         debugger.run_to(function)?;
         debugger.set_sp(stacks + GUARD_BYTES)?;
         debugger.run_until(|| {
-            // Without a report the machine is ended by the time limit below.
+            // Without a report the machine is ended by the time limit.
             let _ = report.recv_timeout(LIMIT);
         })?;
         debugger.end()
-    });
-    let finished = child::run(&mut command, Some(LIMIT), |line| {
-        if line.starts_with(monitor.report) {
-            // Nobody listens if the debugger has failed, which is told below.
-            let _ = reported.send(());
-        }
     })?;
-    match debugging.join() {
-        Ok(debugged) => debugged.map_err(failed("the debugger"))?,
-        Err(_) => return Err(Error::new("the debugger panicked")),
-    }
     Ok((finished.all, stacks..stacks + GUARD_BYTES))
 }
 
