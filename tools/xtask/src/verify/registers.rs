@@ -124,6 +124,8 @@ const REALM_ENTRY: Stop = Stop {
         ("HDFGWTR_EL2", 0),
         ("SCXTNUM_EL2", 0),
         ("VSESR_EL2", 0),
+        // Six counters of an implementation of Arm's; LC, DP: what a realm begins with.
+        ("PMCR_EL0", 0x4101_3060),
         // TDCC.
         ("MDSCR_EL1", 1 << 12),
     ],
