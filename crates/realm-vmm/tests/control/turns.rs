@@ -99,6 +99,15 @@ fn beside(
     });
 }
 
+/// Counts what it runs in `ran` until something is in `told`.
+fn run_until_told(guest: &GuestCpu, ran: &AtomicU64, told: &AtomicU64) {
+    while told.load(Ordering::SeqCst) == u64::MAX {
+        guest.read(RAM);
+        ran.fetch_add(1, Ordering::SeqCst);
+    }
+    off(guest);
+}
+
 #[test]
 fn who_sleeps_while_another_runs_alone_does_not_keep_it_off_its_pe_afterwards() {
     const ALONE: u64 = 300 * SLICE;
@@ -109,11 +118,7 @@ fn who_sleeps_while_another_runs_alone_does_not_keep_it_off_its_pe_afterwards() 
     static MEANWHILE: AtomicU64 = AtomicU64::new(u64::MAX);
     beside(
         |guest| {
-            while MEANWHILE.load(Ordering::SeqCst) == u64::MAX {
-                guest.read(RAM);
-                RAN.fetch_add(1, Ordering::SeqCst);
-            }
-            off(guest);
+            run_until_told(guest, &RAN, &MEANWHILE);
         },
         |guest| {
             listen(guest);
@@ -147,11 +152,7 @@ fn who_leaves_before_its_slice_is_over_has_used_its_pe_all_the_same() {
     // One vCPU of the second realm waits while the other one works.
     beside(
         |guest| {
-            while MEANWHILE.load(Ordering::SeqCst) == u64::MAX {
-                guest.read(RAM);
-                RAN.fetch_add(1, Ordering::SeqCst);
-            }
-            off(guest);
+            run_until_told(guest, &RAN, &MEANWHILE);
         },
         |guest| {
             listen(guest);

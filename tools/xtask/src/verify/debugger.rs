@@ -52,7 +52,7 @@ pub(super) fn attend<T: Send + 'static>(
         (Ok(Err(error)), finished) => {
             let said = match finished {
                 Ok(finished) => finished.all,
-                Err(error) => error.details().unwrap_or_default().to_owned(),
+                Err(error) => format!("{error}\n{}", error.details().unwrap_or_default()),
             };
             Err(failed(error).with_details(said))
         }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 
+use super::conclude;
 use crate::failure::{self, Failure};
 use crate::foreign::json_or_error;
 use crate::options::MAX_CPUS;
@@ -152,14 +153,7 @@ pub(crate) fn run(options: &Host) -> u8 {
     if options.json {
         screen.out(&json_or_error(&summary));
     }
-    let Err(failure) = result else {
-        return 0;
-    };
-    if let Some(details) = failure.details() {
-        screen.err(details.trim_end());
-    }
-    screen.err(&format!("error: {failure}"));
-    failure.code()
+    conclude(result, &screen)
 }
 
 fn boot(options: &Host, summary: &mut Summary, screen: &Screen) -> Result<(), Failure> {
