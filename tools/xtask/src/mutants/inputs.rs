@@ -112,7 +112,7 @@ impl Inputs {
                 registers = self.runner.clone() + &verify::registers::expected();
                 &registers
             }
-            Test::Firmware(_) => &self.payload,
+            Test::Firmware(_) | Test::Rest => &self.payload,
         };
         let mut digest = Sha256::new();
         add(&mut digest, &self.firmware, beside.as_bytes());

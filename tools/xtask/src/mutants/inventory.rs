@@ -43,6 +43,8 @@ pub(crate) enum Test {
     Registers,
     /// A reset in the middle of a realm's life.
     Reset,
+    /// What CPUs that are off use of the computer.
+    Rest,
     /// A sequence of instructions in the built image.
     Sequence(String),
     /// `cargo test -p PACKAGE NAME`.
@@ -50,11 +52,12 @@ pub(crate) enum Test {
 }
 
 impl Test {
-    /// From `scenario NAME`, `firmware CPUS`, `registers`, `reset`, `sequence NAME` or `cargo PACKAGE NAME`.
+    /// From `scenario NAME`, `firmware CPUS`, `registers`, `reset`, `rest`, `sequence NAME` or `cargo PACKAGE NAME`.
     fn read(text: &str) -> Option<Self> {
         match text {
             "registers" => return Some(Self::Registers),
             "reset" => return Some(Self::Reset),
+            "rest" => return Some(Self::Rest),
             _ => {}
         }
         let (kind, rest) = text.split_once(' ')?;
@@ -84,6 +87,7 @@ impl std::fmt::Display for Test {
             Self::Firmware(cpus) => write!(f, "firmware {cpus}"),
             Self::Registers => f.write_str("registers"),
             Self::Reset => f.write_str("reset"),
+            Self::Rest => f.write_str("rest"),
             Self::Sequence(name) => write!(f, "sequence {name}"),
             Self::Cargo(package, name) => write!(f, "cargo {package} {name}"),
         }

@@ -154,6 +154,7 @@ impl Runner {
                 self.bench()?.registers(workspace, &self.toolchain, limit)
             }
             Test::Reset => self.bench()?.reset(),
+            Test::Rest => self.bench()?.rest(),
             Test::Sequence(name) => {
                 let workspace = &self.copy.workspace;
                 sequence::check(workspace, &self.toolchain, &self.sequences, name)

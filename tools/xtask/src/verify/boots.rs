@@ -224,9 +224,8 @@ impl Bench {
         toolchain: &Toolchain,
         limit: Duration,
     ) -> Result<(), String> {
-        let machine = self.scenario_machine(0, registers::SCENARIO);
-        let machine = machine.map_err(|error| error.to_string())?;
-        registers::check(workspace, toolchain, machine, limit)
+        let machine = |name: &str| self.scenario_machine(0, name);
+        registers::check(workspace, toolchain, &machine, limit)
     }
 
     /// A case for each way to a reset in the middle of a realm's life.
@@ -286,7 +285,7 @@ impl Bench {
 
     /// In a machine of eight CPUs of which three were on, are off again and were disturbed, four have never been on, and one
     /// waits for an interrupt: what each thread of the emulator uses of a core.
-    fn rest(&self) -> Result<(), String> {
+    pub(crate) fn rest(&self) -> Result<(), String> {
         let command = self.payload(8, 1 << 30, Some(4));
         let uses = rest::measure(command, "payload: idle", LIMIT)?;
         let shown: Vec<_> = uses

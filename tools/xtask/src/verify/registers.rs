@@ -2,6 +2,7 @@
 //!
 //! Most of these registers nobody but their owner can read, and of some of their bits the emulator shows no effect.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::process::Command;
@@ -12,12 +13,17 @@ use toolbox::images::{self, Image, REALM_MONITOR, ROOT_MONITOR};
 use toolbox::toolchain::Toolchain;
 use toolbox::workspace::Workspace;
 
-use super::debugger::attend;
+use super::debugger::{Debugger, attend};
 use super::stacks::symbol;
 
 /// A scenario in which the host fills its registers and a realm runs.
-pub(crate) const SCENARIO: &str =
-    "REC: every system register stays with the realm and with the host";
+const SCENARIO: &str = "REC: every system register stays with the realm and with the host";
+/// A scenario in which a realm uses its vectors.
+const VECTORS: &str = "REC: vector registers of every length stay with the realm and with the host";
+/// How often a realm is entered at most until it uses them.
+const ENTRIES: usize = 500;
+/// CPTR_EL2.FPEN: SIMD is open.
+const SIMD_OPEN: u64 = 0b11 << 20;
 
 /// A place where the machine stops.
 #[derive(Debug)]
@@ -145,6 +151,12 @@ const EL3_FOR_THE_HOST: Stop = Stop {
     ],
 };
 
+/// The RMM has taken a realm's vectors out of the PE and the host's in.
+const AFTER_VECTORS: Stop = Stop {
+    when: "the RMM serves a call after a realm has used vectors",
+    ..QUICK_CALL
+};
+
 /// In this order.
 const STOPS: [Stop; 6] = [
     EL3_FOR_THE_RMM,
@@ -163,7 +175,7 @@ pub(crate) fn expected() -> String {
     format!("{STOPS:?}")
 }
 
-/// Stops `command`, a machine with [`SCENARIO`], at each place: what is not as it must be, a line each.
+/// Stops machines that `machine` makes for a scenario at each place: what is not as it must be, a line each.
 ///
 /// # Errors
 ///
@@ -171,42 +183,82 @@ pub(crate) fn expected() -> String {
 pub(super) fn check(
     workspace: &Workspace,
     toolchain: &Toolchain,
-    mut command: Command,
+    machine: &dyn Fn(&str) -> Result<Command, Error>,
     limit: Duration,
 ) -> Result<(), String> {
-    let addresses = STOPS
-        .iter()
-        .map(|stop| {
-            let path = images::elf_path(workspace, toolchain, stop.image);
-            let elf = fs::read(&path).map_err(|error| Error::io("read", &path, &error))?;
-            symbol(&elf, |name| name.contains(stop.function))
-        })
-        .collect::<Result<Vec<_>, Error>>()
-        .map_err(|error| error.to_string())?;
-    let looked = attend(
-        &mut command,
-        limit,
-        |_| {},
-        move |debugger| {
-            let numbers = debugger.registers()?;
-            let mut wrong = Vec::new();
-            for (stop, address) in STOPS.iter().zip(addresses) {
-                debugger.run_to(address)?;
-                wrong.extend(differences(stop, |name| match numbers.get(name) {
-                    Some(&number) => debugger.register(number),
-                    None => Err(io::Error::other(format!("the emulator shows no {name}"))),
-                })?);
-            }
-            debugger.end()?;
-            Ok(wrong)
-        },
-    );
-    let (_, wrong) =
-        looked.map_err(|error| format!("{error}:\n{}", error.details().unwrap_or_default()))?;
+    let address = |image: Image, function: &str| {
+        let path = images::elf_path(workspace, toolchain, image);
+        let elf = fs::read(&path).map_err(|error| Error::io("read", &path, &error))?;
+        symbol(&elf, |name| name.contains(function))
+    };
+    let looked = || {
+        let addresses = STOPS
+            .iter()
+            .map(|stop| address(stop.image, stop.function))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let (_, mut wrong) = attend(
+            &mut machine(SCENARIO)?,
+            limit,
+            |_| {},
+            move |debugger| {
+                let shown = debugger.registers()?;
+                let mut wrong = Vec::new();
+                for (stop, address) in STOPS.iter().zip(addresses) {
+                    debugger.run_to(address)?;
+                    wrong.extend(look(debugger, &shown, stop)?);
+                }
+                debugger.end()?;
+                Ok(wrong)
+            },
+        )?;
+        let entry = address(REALM_ENTRY.image, REALM_ENTRY.function)?;
+        let exit = address(REALM_MONITOR, "rmm_realm_exit")?;
+        let call = address(AFTER_VECTORS.image, AFTER_VECTORS.function)?;
+        let (_, more) = attend(
+            &mut machine(VECTORS)?,
+            limit,
+            |_| {},
+            move |debugger| {
+                let shown = debugger.registers()?;
+                for _ in 0..ENTRIES {
+                    debugger.run_to(entry)?;
+                    if read(debugger, &shown, "CPTR_EL2")? & SIMD_OPEN == SIMD_OPEN {
+                        debugger.run_to(call)?;
+                        let wrong = look(debugger, &shown, &AFTER_VECTORS)?;
+                        debugger.end()?;
+                        return Ok(wrong);
+                    }
+                    debugger.run_to(exit)?;
+                }
+                Err(io::Error::other("no realm uses its vectors"))
+            },
+        )?;
+        wrong.extend(more);
+        Ok::<_, Error>(wrong)
+    };
+    let wrong =
+        looked().map_err(|error| format!("{error}:\n{}", error.details().unwrap_or_default()))?;
     match wrong[..] {
         [] => Ok(()),
         _ => Err(wrong.join("\n")),
     }
+}
+
+/// What is in the register of this name, where `shown` are the numbers of those that the emulator shows.
+fn read(debugger: &mut Debugger, shown: &BTreeMap<String, u32>, name: &str) -> io::Result<u64> {
+    match shown.get(name) {
+        Some(&number) => debugger.register(number),
+        None => Err(io::Error::other(format!("the emulator shows no {name}"))),
+    }
+}
+
+/// What is not as it must be at `stop`, where the machine stands.
+fn look(
+    debugger: &mut Debugger,
+    shown: &BTreeMap<String, u32>,
+    stop: &Stop,
+) -> io::Result<Vec<String>> {
+    differences(stop, |name| read(debugger, shown, name))
 }
 
 /// What is not as it must be at `stop`.
