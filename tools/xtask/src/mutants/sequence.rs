@@ -102,8 +102,19 @@ pub(crate) fn check(
     ))
 }
 
-/// Whether `found` is this sequence. Behind an ERET nothing stands in between: else what follows it in the image would do.
+/// Bytes within which an ISB is still that of the register before it: a compiler may put something between.
+const NEAR: u64 = 32;
+
+/// Whether `found` is this sequence. Behind an ERET nothing stands in between, and little between a register and the ISB at the end:
+/// else what follows in the image would do.
 fn is_there(found: &[(u64, String)], instructions: &[String]) -> bool {
+    if let [.., (before, register), (at, last)] = found
+        && last == "isb"
+        && register.starts_with("msr ")
+        && *at > before + NEAR
+    {
+        return false;
+    }
     let mut follows_eret = None;
     found
         .iter()
@@ -225,6 +236,18 @@ mod tests {
         assert!(at([0, 12, 16, 20]));
         assert!(!at([0, 12, 16, 24]));
         assert!(!at([0, 12, 20, 24]));
+    }
+
+    #[test]
+    fn an_isb_at_the_end_is_that_of_its_register() {
+        let instructions = ["isb", "msr sctlr_el2", "isb"].map(str::to_owned);
+        let at = |addresses: [u64; 3]| {
+            let found: Vec<_> = addresses.into_iter().zip(instructions.clone()).collect();
+            is_there(&found, &instructions)
+        };
+        assert!(at([0, 12, 16]));
+        assert!(at([0, 12, 20]));
+        assert!(!at([0, 12, 48]));
     }
 
     #[test]
